@@ -1,0 +1,1 @@
+"""Adapters: the contract every source keeps, and the families that share work. Pure Python, no Django."""

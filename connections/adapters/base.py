@@ -1,0 +1,302 @@
+"""The adapter: what talks to one source.
+
+The public methods live here and carry the promises: errors are translated and redacted, the deadline holds, rows
+come as wire values. A source writes the hooks, and only those.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.parse
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from connections.adapters.config import Config, Query
+from connections.adapters.contract import (
+    Category,
+    Description,
+    Driver,
+    Environment,
+    Notice,
+    Result,
+    Server,
+    Step,
+    StepName,
+    Table,
+)
+from connections.adapters.errors import AdapterError, DriverMissingError, InternalError, TransientError
+from connections.adapters.limits import Deadline
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+QueryT = TypeVar("QueryT", bound=Query)
+
+HIDDEN = "[hidden]"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One step of a status check. ``action`` raises when the step fails, and may return a detail to show."""
+
+    name: StepName
+    action: Callable[[Deadline], str | None]
+
+
+class Adapter(ABC, Generic[ConfigT, QueryT]):
+    """One source, configured. Not thread-safe: a worker uses it for one job at a time."""
+
+    id: ClassVar[str]
+    label: ClassVar[str]
+    category: ClassVar[Category]
+    config_class: ClassVar[type[Config]]
+    query_class: ClassVar[type[Query]]
+    driver: ClassVar[Driver | None] = None
+    docs_url: ClassVar[str | None] = None
+    needs_network: ClassVar[bool] = True
+    tested_against: ClassVar[str] = ""
+    takes_parameters: ClassVar[bool] = False
+
+    def __init__(self, config: ConfigT, environment: Environment) -> None:
+        self.config = config
+        self.environment = environment
+        self._secrets = sorted(_spellings(config), key=len, reverse=True)
+
+    # What callers use ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def capabilities(cls) -> list[str]:
+        """What this source can do, told by the hooks it has: ``preview``, ``describe``, ``tables``, ``columns``, ..."""
+        optional = {"tables": Adapter.list_tables, "columns": Adapter.describe_table}
+        found = [name for name, hook in optional.items() if getattr(cls, hook.__name__) is not hook]
+        return ["preview", "describe", *found, *(["parameters"] if cls.takes_parameters else [])]
+
+    def check(self, deadline: Deadline) -> Iterator[Step | AdapterError]:
+        """Diagnose the connection: yield each ``Step`` as it finishes, and after a failed one its error.
+
+        Steps after the first failure are yielded with ``ok`` None.
+        """
+        self._require_driver()
+        steps = self.checks()
+        for position, step in enumerate(steps):
+            started = time.perf_counter()
+            try:
+                with self.translating():
+                    deadline.require()
+                    detail = step.action(deadline)
+            except AdapterError as error:
+                yield from self._failed(steps[position:], error, _ms(started))
+                return
+            yield Step(step.name, True, _ms(started), self.redact(detail) if detail else None)
+
+    def read(
+        self,
+        query: QueryT,
+        parameters: dict[str, Any],
+        *,
+        limit: int,
+        offset: int,
+        count: bool,
+        deadline: Deadline,
+    ) -> Result:
+        """Start ``query``; its rows after ``offset`` come in batches, one more than ``limit`` where there are more."""
+        self._require_driver()
+        with self.translating():
+            started = time.perf_counter()
+            self.connect_with_retries(deadline)
+            connected = time.perf_counter()
+            result = self.rows(query, parameters, limit=limit, offset=offset, count=count, deadline=deadline)
+            result.connect_ms = (connected - started) * 1000
+            result.execute_ms = _ms(connected)
+        result.batches = self._translated(result.batches)
+        return result
+
+    def describe(self, query: QueryT, parameters: dict[str, Any], deadline: Deadline) -> Description:
+        """The columns of ``query``, without fetching its rows."""
+        self._require_driver()
+        with self.translating():
+            self.connect_with_retries(deadline)
+            return self.describe_query(query, parameters, deadline)
+
+    def tables(self, search: str, deadline: Deadline) -> Iterator[Table]:
+        """What can be read, by path; ``search`` is a part of the path, in any case."""
+        self._require_driver()
+        with self.translating():
+            self.connect_with_retries(deadline)
+            wanted = search.casefold()
+            for table in self.list_tables(deadline):
+                if wanted in ".".join(table.path).casefold():
+                    yield table
+
+    def columns(self, path: tuple[str, ...], deadline: Deadline) -> Description:
+        """The columns of one table. Raises ``QueryError`` when there is none at ``path``."""
+        self._require_driver()
+        with self.translating():
+            self.connect_with_retries(deadline)
+            return self.describe_table(path, deadline)
+
+    # Hooks that every source has -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def connect(self, deadline: Deadline) -> None:
+        """Open what reading needs, unless it is open. Credentials are used here and nowhere else."""
+
+    @abstractmethod
+    def checks(self) -> list[Check]:
+        """The steps of a status check, in the order of ``StepName``."""
+
+    @abstractmethod
+    def rows(
+        self,
+        query: QueryT,
+        parameters: dict[str, Any],
+        *,
+        limit: int,
+        offset: int,
+        count: bool,
+        deadline: Deadline,
+    ) -> Result:
+        """Start the query on the open connection. Limit and offset are pushed to the source where it takes them."""
+
+    @abstractmethod
+    def translate(self, exc: Exception) -> AdapterError | None:
+        """The vendor's exception as one of ours; None when it is not the vendor's, and so a bug."""
+
+    def close(self) -> None:  # noqa: B027  a source without a connection has nothing to close
+        """Close what ``connect`` opened. May be called twice."""
+
+    # Hooks that a source may have ------------------------------------------------------------------------------
+
+    def reset(self) -> bool:
+        """Put the open connection back as if new, for the next job. False when it cannot be: it is closed then."""
+        return False
+
+    def describe_query(self, query: QueryT, parameters: dict[str, Any], deadline: Deadline) -> Description:
+        result = self.rows(query, parameters, limit=0, offset=0, count=False, deadline=deadline)
+        return Description(result.columns)
+
+    def list_tables(self, deadline: Deadline) -> Iterator[Table]:
+        raise NotImplementedError
+
+    def describe_table(self, path: tuple[str, ...], deadline: Deadline) -> Description:
+        raise NotImplementedError
+
+    def server(self) -> Server | None:
+        """Product and version, known once connected."""
+        return None
+
+    def notices(self) -> list[Notice]:
+        """Warnings about the open connection: ``role_can_write``, ``tls_off``, …"""
+        return []
+
+    # Promises --------------------------------------------------------------------------------------------------
+
+    def connect_with_retries(self, deadline: Deadline) -> None:
+        """``connect``, trying again after transient failures as the connection's retry policy says."""
+        policy = self.config.retry
+
+        def worth_it(exc: BaseException) -> bool:
+            return isinstance(exc, TransientError) and deadline.remaining() > policy.delay
+
+        def note(_state: RetryCallState) -> None:
+            self.close()
+
+        for attempt in Retrying(
+            stop=stop_after_attempt(policy.attempts),
+            wait=wait_exponential_jitter(initial=policy.delay, max=10, jitter=policy.delay),
+            retry=retry_if_exception(worth_it),
+            before_sleep=note,
+            reraise=True,
+        ):
+            with attempt, self.translating():
+                self.connect(deadline)
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Inside, whatever a driver raises leaves as an ``AdapterError`` without vendor text or secrets."""
+        try:
+            yield
+        except AdapterError as error:
+            raise self._redacted(error) from None
+        except Exception as exc:
+            error = self.translate(exc) or InternalError(
+                f"The {self.label} adapter failed in a way it does not know ({type(exc).__name__})."
+            )
+            raise self._redacted(error) from None
+
+    def redact(self, text: str) -> str:
+        """``text`` without this connection's secrets, in any spelling that drivers are known to print."""
+        for spelling in self._secrets:
+            text = text.replace(spelling, HIDDEN)
+        return text
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("An adapter holds secrets and is not pickled.")
+
+    def _redacted(self, error: AdapterError) -> AdapterError:
+        error.message = self.redact(error.message)
+        error.hint = self.redact(error.hint) if error.hint else None
+        error.args = (error.message,)
+        return error
+
+    def _translated(self, batches: Iterator[list[Any]]) -> Iterator[list[Any]]:
+        with self.translating():
+            yield from batches
+
+    def _failed(self, steps: list[Check], error: AdapterError, ms: float) -> Iterator[Step | AdapterError]:
+        """The steps that a failure leaves: those before the error's own step passed, those after were not run."""
+        names = [step.name for step in steps]
+        at = names.index(StepName(error.step)) if error.step in names else 0
+        for name in names[:at]:
+            yield Step(name, True)
+        yield Step(names[at], False, ms, code=error.code)
+        yield error
+        for name in names[at + 1 :]:
+            yield Step(name)
+
+    def _require_driver(self) -> None:
+        if self.driver is not None and not self.driver.available:
+            raise DriverMissingError(
+                f"{self.driver.module} is not installed. Run: {self.driver.install}", hint=self.driver.install
+            )
+
+
+def _ms(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
+
+
+def _spellings(settings: Any) -> set[str]:
+    """Every secret of a settings model as plain, URL-quoted, base64 and JSON text."""
+    found: set[str] = set()
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            found |= _spellings(value)
+        elif isinstance(value, SecretStr):
+            found |= _spelled(value.get_secret_value())
+        elif isinstance(value, SecretBytes):
+            found |= _spelled(value.get_secret_value().decode(errors="replace"))
+    return found
+
+
+def _spelled(secret: str) -> set[str]:
+    if not secret:
+        return set()
+    encoded = secret.encode()
+    return {
+        secret,
+        urllib.parse.quote(secret, safe=""),
+        urllib.parse.quote_plus(secret),
+        base64.b64encode(encoded).decode(),
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+    }
