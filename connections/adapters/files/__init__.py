@@ -1,0 +1,1 @@
+"""The files family: folders, bounded readers, and the query that chooses files."""
