@@ -1,0 +1,63 @@
+"""Session fixtures: one server of each kind for each test process, started when a test first asks for it."""
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.servers import mariadb as mariadb_server
+from tests.servers import postgresql as postgresql_server
+from tests.servers.authority import LOOPBACK, Authority, Certificate
+from tests.servers.pausable import PausableServer
+
+Servers = Generator[PausableServer, None, None]
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """The authority that signed the servers' certificates."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Servers:
+    """PostgreSQL without TLS."""
+    yield from _until_done(postgresql_server.start())
+
+
+@pytest.fixture(scope="session")
+def postgresql_tls(authority: Authority) -> Servers:
+    """PostgreSQL that accepts TLS only; its certificate names localhost and 127.0.0.1."""
+    yield from _until_done(_start_tls(authority.server(*LOOPBACK)))
+
+
+@pytest.fixture(scope="session")
+def postgresql_wrong_name(authority: Authority) -> Servers:
+    """PostgreSQL whose certificate names another host."""
+    yield from _until_done(_start_tls(authority.server("elsewhere.example")))
+
+
+@pytest.fixture(scope="session")
+def postgresql_expired(authority: Authority) -> Servers:
+    """PostgreSQL whose certificate expired yesterday."""
+    yield from _until_done(_start_tls(authority.server(*LOOPBACK, days=-1)))
+
+
+@pytest.fixture(scope="session")
+def mariadb(authority: Authority) -> Servers:
+    """MariaDB that offers TLS; its certificate names localhost and 127.0.0.1."""
+    if reason := mariadb_server.missing():
+        pytest.skip(reason)
+    yield from _until_done(mariadb_server.start(authority.server(*LOOPBACK)))
+
+
+def _start_tls(certificate: Certificate) -> PausableServer:
+    if postgresql_server.debian_programs() is None:
+        pytest.skip("PostgreSQL with TLS is missing. Run: apt-get install postgresql")
+    return postgresql_server.start_tls(certificate)
+
+
+def _until_done(server: PausableServer) -> Servers:
+    try:
+        yield server
+    finally:
+        server.stop()
