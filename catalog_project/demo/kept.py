@@ -25,6 +25,7 @@ def start(var: Path) -> Server:
     folder = home(var)
     _refuse_second(folder, kept)
     port = _port(kept.get("port"))
+    server.write_private(var / "demo" / "home", f"{folder}\n")  # for `make clean`
     _write(var, kept | {"port": port})  # before the data has these passwords, so that none is ever lost
     started = postgres.start(
         folder,

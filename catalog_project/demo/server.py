@@ -84,11 +84,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
+def port_is_free(port: int, host: str = HOST) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
@@ -114,7 +115,7 @@ def start(
             cwd=folder,
             env=minimal_environment(folder) | dict(environment or {}),
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent, which stops its servers in order
-            preexec_fn=_tie_to_parent(end_with),
+            preexec_fn=tie_to_parent(end_with),
             **identity(),
         )
 
@@ -168,7 +169,8 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _tie_to_parent(end_with: int) -> Callable[[], None] | None:
+def tie_to_parent(end_with: int) -> Callable[[], None] | None:
+    """Return what a child calls before its program starts, so that it gets ``end_with`` when this process ends."""
     if sys.platform != "linux":
         return None  # there, stop() alone ends the server
     prctl = ctypes.CDLL(None).prctl
