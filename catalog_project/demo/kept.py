@@ -69,13 +69,11 @@ def home(var: Path) -> Path:
     return ROOT_HOME / name
 
 
-def _port(kept: int | None) -> int:
+def _port(last: int | None) -> int:
     """Return the port of the last run, so that connections made to it still work, or else a free one."""
-    wanted = [kept] if kept else []
-    for port in [*wanted, *PORTS]:
-        if server.port_is_free(port):
-            return port
-    return server.free_port()
+    if last and server.port_is_free(last):
+        return last
+    return next(filter(server.port_is_free, PORTS), None) or server.free_port()
 
 
 def _refuse_second(folder: Path, kept: dict[str, Any]) -> None:

@@ -70,7 +70,9 @@ def start(
     settings = [f"listen_addresses={HOST}", f"port={port}", "unix_socket_directories=", "shared_buffers=64MB", *options]
     if not durable:
         settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-    command = [programs / "postgres", "-D", folder / "data", *(part for line in settings for part in ("-c", line))]
+    command: list[str | Path] = [programs / "postgres", "-D", folder / "data"]
+    for line in settings:
+        command += ["-c", line]
     process = server.start(command, folder)
     started = Server(
         HOST, port, database, SUPERUSER, superuser_password, reader, reader_password, folder, process,
