@@ -1,0 +1,215 @@
+"""Settings of a deployment. ``docs/operations.md`` has the table of the variables."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+from catalog_project.environment import BASE_DIR, env, load, required
+from connections.adapters.egress import Opening
+
+load()
+
+PRODUCTION = env.str("CATALOG_ENV", default="production") == "production"
+DEBUG = env.bool("CATALOG_DEBUG", default=False)
+SECRET_KEY = required("CATALOG_SECRET_KEY", "Django signs sessions with it: at least 50 random characters.")
+ALLOWED_HOSTS = env.list("CATALOG_ALLOWED_HOSTS", default=[])
+CSRF_TRUSTED_ORIGINS = env.list("CATALOG_TRUSTED_ORIGINS", default=[])
+
+# What the catalogue seals secrets with: "id:base64url,id:base64url", the last one the newest.
+CATALOG_KEYS = required("CATALOG_KEYS", "Secrets are sealed with these keys. Make one with: manage.py keys generate")
+CATALOG_RUNNER = env.str("CATALOG_RUNNER", default="local")
+CATALOG_SITE = env.str("CATALOG_SITE", default="local")  # where checks run, as shown with each of them
+CATALOG_FILES_ROOT = env.str("CATALOG_FILES_ROOT", default=str(BASE_DIR / "var" / "files"))
+CATALOG_SOURCES = env.list("CATALOG_SOURCES", default=[])  # allow-list of source ids; empty allows all
+CATALOG_EGRESS_ALLOW = env.list("CATALOG_EGRESS_ALLOW", default=[])  # networks open to every organisation
+CATALOG_EGRESS_OWN = env.list("CATALOG_EGRESS_OWN", default=[])  # the catalogue's own services, closed to all
+CATALOG_EGRESS_LOOPBACK = env.bool("CATALOG_EGRESS_LOOPBACK", default=False)
+CATALOG_ALLOW_UNSAFE_ROLES = env.bool("CATALOG_ALLOW_UNSAFE_ROLES", default=False)
+CATALOG_PREVIEW_TIMEOUT = env.float("CATALOG_PREVIEW_TIMEOUT", default=20.0)
+CATALOG_PREVIEW_TIMEOUT_MAX = env.float("CATALOG_PREVIEW_TIMEOUT_MAX", default=60.0)
+CATALOG_CHECK_TIMEOUT = env.float("CATALOG_CHECK_TIMEOUT", default=15.0)
+CATALOG_PREVIEW_BYTES = env.int("CATALOG_PREVIEW_BYTES", default=8 * 1024 * 1024)
+CATALOG_PREVIEW_ROWS = env.int("CATALOG_PREVIEW_ROWS", default=10_000)
+CATALOG_EXPORT_BYTES = env.int("CATALOG_EXPORT_BYTES", default=256 * 1024 * 1024)
+CATALOG_EXPORT_ROWS = env.int("CATALOG_EXPORT_ROWS", default=1_000_000)
+CATALOG_CELL_BYTES = env.int("CATALOG_CELL_BYTES", default=1024 * 1024)
+CATALOG_WORKER_BYTES = env.int("CATALOG_WORKER_BYTES", default=512 * 1024 * 1024)
+CATALOG_CONNECTION_JOBS = env.int("CATALOG_CONNECTION_JOBS", default=4)
+CATALOG_ORGANISATION_JOBS = env.int("CATALOG_ORGANISATION_JOBS", default=8)
+
+for _text in (*CATALOG_EGRESS_ALLOW, *CATALOG_EGRESS_OWN):
+    Opening.parse(_text)
+if PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("CATALOG_DEBUG must be off in production: its pages show local variables.")
+if PRODUCTION and CATALOG_EGRESS_LOOPBACK:
+    raise ImproperlyConfigured(
+        "CATALOG_EGRESS_LOOPBACK must be off in production: it lets customers reach the catalogue's own host."
+    )
+
+INSTALLED_APPS = [
+    "connections.apps.AdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "axes",
+    "connections.apps.ConnectionsConfig",
+]
+MIDDLEWARE = [
+    "connections.api.middleware.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "catalog_project.urls"
+WSGI_APPLICATION = "catalog_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+(BASE_DIR / "var").mkdir(mode=0o700, exist_ok=True) if "DATABASE_URL" not in env.ENVIRON else None
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'catalogue.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A write lock is taken at BEGIN, so that two writers wait for one another instead of failing midway.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 600
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "connections.admin.backend.MembershipBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+AXES_FAILURE_LIMIT = env.int("CATALOG_LOGIN_ATTEMPTS", default=10)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_ENABLE_ADMIN = False
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+LOCALE_PATHS = [BASE_DIR / "connections" / "locale"]
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.str("CATALOG_STATIC_ROOT", default=str(BASE_DIR / "var" / "static"))
+WHITENOISE_USE_FINDERS = not PRODUCTION
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if PRODUCTION
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        )
+    },
+}
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]  # a key file is never on disk
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if PRODUCTION:
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = env.bool("CATALOG_SSL_REDIRECT", default=True)
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = env.int("CATALOG_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    if env.bool("CATALOG_BEHIND_PROXY", default=False):
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "connections.api.authentication.APIKeyAuthentication",
+        "connections.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["connections.api.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["connections.api.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "connections.api.schema.AutoSchema",
+    "EXCEPTION_HANDLER": "connections.api.problems.handler",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "connections.api.renderers.Negotiation",
+    "URL_FORMAT_OVERRIDE": None,
+    "NUM_PROXIES": env.int("CATALOG_PROXIES", default=0),
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Connection catalogue",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "connections.services.logs.JSONFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": env.str("CATALOG_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        "axes": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,15 @@
+"""The WSGI application. It refuses to start without usable keys: a worker runs no system checks."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "catalog_project.settings")
+
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()
+
+from connections.sealing.checks import require_keys
+
+require_keys()

@@ -1,0 +1,32 @@
+"""Who is calling: an API key, or a Django session with its CSRF token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import authentication, exceptions
+from rest_framework.request import Request
+
+from connections.models import APIKey
+from connections.services import api_keys
+
+
+class APIKeyAuthentication(authentication.BaseAuthentication):
+    """``Authorization: Bearer ck_…``. A header that is there but not a live key is refused, not passed over."""
+
+    def authenticate(self, request: Request) -> tuple[Any, APIKey] | None:
+        header = request.headers.get("Authorization")
+        if header is None:
+            return None
+        scheme, _, text = header.partition(" ")
+        key = api_keys.recognise(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            raise exceptions.AuthenticationFailed
+        return key.membership.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="catalogue"'
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """The admin site's session. Its own class, so that the OpenAPI schema can describe it."""

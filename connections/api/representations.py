@@ -1,0 +1,78 @@
+"""Rows as the REST contract shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from connections.models import APIKey, Connection, Event, Membership, Organisation
+from connections.services import state
+
+
+def moment(value: datetime | None) -> str | None:
+    """A moment in UTC, ISO 8601 with Z."""
+    return value.isoformat().replace("+00:00", "Z") if value else None
+
+
+def organisation(row: Organisation) -> dict[str, Any]:
+    return {"slug": row.slug, "name": row.name, "created_at": moment(row.created_at)}
+
+
+def connection(row: Connection) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "slug": row.slug,
+        "name": row.name,
+        "source": row.source,
+        "description": row.description,
+        "tags": row.tags,
+        "environment": row.environment,
+        "config": row.config,
+        "secrets": state.secrets_shown(row),
+        "state": state.state(row),
+        "paused": {"at": moment(row.paused_at), "reason": row.paused_reason} if row.paused_at else None,
+        "version": row.version,
+        "schema_version": row.schema_version,
+        "status": {"ok": row.status_ok, "checked_at": moment(row.status_at)} if row.status_at else None,
+        "warnings": state.warnings(row),
+        "managed_by": row.managed_by,
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    }
+
+
+def member(row: Membership) -> dict[str, Any]:
+    return {"id": str(row.pk), "user": row.user.get_username(), "email": row.user.email, "role": row.role}
+
+
+def api_key(row: APIKey) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "name": row.name,
+        "role": row.role,
+        "prefix": f"ck_{row.prefix}",
+        "expires_at": moment(row.expires_at),
+        "last_used_at": moment(row.last_used_at),
+    }
+
+
+def event(row: Event) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "at": moment(row.at),
+        "actor": {"kind": row.actor_kind, "id": row.actor_id, "label": row.actor_label},
+        "action": row.action,
+        "object": {
+            "kind": row.object_kind,
+            "id": row.object_id,
+            "label": row.object_label,
+            "version": row.object_version,
+        }
+        if row.object_kind or row.object_label
+        else None,
+        "result": row.result,
+        "code": row.code or None,
+        "changes": row.changes,
+        "detail": row.detail,
+        "request_id": row.request_id or None,
+    }

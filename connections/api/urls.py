@@ -1,0 +1,42 @@
+"""The paths of the REST contract, version 1."""
+
+from __future__ import annotations
+
+from django.urls import include, path, re_path
+
+from connections.api.views import connections, organisations, queries, sources, status
+
+app_name = "api"
+
+_connection = [
+    path("", connections.ConnectionDetail.as_view(), name="connection"),
+    path("status/", status.StatusView.as_view(), name="status"),
+    path("status/history/", status.StatusHistory.as_view(), name="status-history"),
+    path("preview/", queries.PreviewView.as_view(), name="preview"),
+    path("describe/", queries.DescribeView.as_view(), name="describe"),
+    path("tables/", queries.TablesView.as_view(), name="tables"),
+    path("columns/", queries.ColumnsView.as_view(), name="columns"),
+    path("pause/", connections.PauseView.as_view(), name="pause"),
+    path("resume/", connections.ResumeView.as_view(), name="resume"),
+    path("clone/", connections.CloneView.as_view(), name="clone"),
+]
+_organisation = [
+    path("", organisations.OrganisationDetail.as_view(), name="organisation"),
+    path("connections/", connections.ConnectionList.as_view(), name="connections"),
+    path("connections/test/", status.TestView.as_view(), name="test"),
+    path("connections/<slug:slug>/", include(_connection)),
+    path("previews/<str:request_id>/", queries.CancelView.as_view(), name="cancel"),
+    path("members/", organisations.MemberList.as_view(), name="members"),
+    path("members/<uuid:member>/", organisations.MemberDetail.as_view(), name="member"),
+    path("api-keys/", organisations.KeyList.as_view(), name="api-keys"),
+    path("api-keys/<uuid:key>/", organisations.KeyDetail.as_view(), name="api-key"),
+    path("events/", organisations.EventList.as_view(), name="events"),
+]
+urlpatterns = [
+    path("sources/", sources.SourceList.as_view(), name="sources"),
+    path("sources/<str:source>/", sources.SourceDetail.as_view(), name="source"),
+    path("sources/<str:source>/parse-url/", sources.ParseURL.as_view(), name="parse-url"),
+    path("orgs/", organisations.OrganisationList.as_view(), name="organisations"),
+    path("orgs/<slug:org>/", include(_organisation)),
+    re_path("", organisations.NothingHere.as_view(), name="nothing"),
+]

@@ -1,0 +1,146 @@
+"""Connections over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from connections.api import representations
+from connections.api.base import OrganisationView
+from connections.api.pagination import NewestFirst
+from connections.api.parsers import JSONParser, MergePatchParser
+from connections.models import Connection, Role
+from connections.services import connections, pasted, state, status
+from connections.services.connections import Change
+from connections.services.errors import Invalid, PreconditionFailed
+
+PLAIN = ("name", "description", "tags", "environment")
+
+
+class ConnectionList(OrganisationView):
+    rights = {"GET": Role.VIEWER, "POST": Role.EDITOR}
+
+    def get(self, request: Request, org: str) -> Response:
+        status_ = self.query_text("status")
+        if status_ and status_ not in connections.STATUS_FILTERS:
+            raise Invalid.at("/status", "One of ok, failed, unknown.")
+        found = connections.search(
+            self.actor,
+            source=self.query_text("source"),
+            tag=self.query_text("tag"),
+            environment=self.query_text("environment"),
+            status=status_,
+            q=self.query_text("q"),
+        )
+        wanted = self.query_text("state")
+        if wanted:
+            if wanted not in state.STATES:
+                raise Invalid.at("/state", f"One of {', '.join(state.STATES)}.")
+            found = found.filter(pk__in=[row.pk for row in found if state.state(row) == wanted])
+        return NewestFirst().answer(found, request, representations.connection)
+
+    def post(self, request: Request, org: str) -> Response:
+        body = self.json((*PLAIN, "source", "slug", "config", "secrets", "url"))
+        config, secrets = pasted.settings(body)
+        connection = connections.create(
+            self.actor,
+            body.get("source"),
+            _change(body, config, secrets),
+            slug=body.get("slug"),
+            verify=status.require_passing(self.actor) if _wants_check(self) else None,
+        )
+        return shown(connection, status=201)
+
+
+class ConnectionDetail(OrganisationView):
+    rights = {"GET": Role.VIEWER, "PATCH": Role.EDITOR, "DELETE": Role.EDITOR}
+    parser_classes = [JSONParser, MergePatchParser]
+
+    def get(self, request: Request, org: str, slug: str) -> Response:
+        return shown(self.connection)
+
+    def patch(self, request: Request, org: str, slug: str) -> Response:
+        body = self.json((*PLAIN, "config", "secrets", "version"))
+        verify = status.require_passing(self.actor, self.connection) if _wants_check(self) else None
+        connection = connections.update(
+            self.actor,
+            self.connection,
+            _change(body, body.get("config"), body.get("secrets")),
+            if_match=_if_match(request),
+            version=_version(body.get("version")),
+            verify=verify,
+        )
+        return shown(connection)
+
+    def delete(self, request: Request, org: str, slug: str) -> Response:
+        version = _version(self.json(("version",)).get("version")) if request.META.get("CONTENT_LENGTH") else None
+        connections.delete(self.actor, self.connection, if_match=_if_match(request), version=version)
+        return Response(status=204)
+
+
+class PauseView(OrganisationView):
+    rights = {"POST": Role.EDITOR}
+
+    def post(self, request: Request, org: str, slug: str) -> Response:
+        reason = self.json(("reason",)).get("reason", "")
+        return shown(connections.pause(self.actor, self.connection, reason))
+
+
+class ResumeView(OrganisationView):
+    rights = {"POST": Role.EDITOR}
+
+    def post(self, request: Request, org: str, slug: str) -> Response:
+        return shown(connections.resume(self.actor, self.connection))
+
+
+class CloneView(OrganisationView):
+    rights = {"POST": Role.EDITOR}
+
+    def post(self, request: Request, org: str, slug: str) -> Response:
+        name = self.json(("name",)).get("name")
+        return shown(connections.clone(self.actor, self.connection, name), status=201)
+
+
+def shown(connection: Connection, status: int = 200) -> Response:
+    """One connection with its ETag, and where it is when it is new."""
+    response = Response(representations.connection(connection), status=status)
+    response["ETag"] = f'"{connection.version}"'
+    if status == 201:
+        response["Location"] = reverse("api:connection", args=[connection.organisation.slug, connection.slug])
+    return response
+
+
+def _change(body: dict[str, Any], config: Any, secrets: Any) -> Change:
+    for name in PLAIN:
+        if name in body and body[name] is None:
+            raise Invalid.at(f"/{name}", "This cannot be null.")
+    for name, value in (("config", config), ("secrets", secrets)):
+        if value is not None and not isinstance(value, dict):
+            raise Invalid.at(f"/{name}", "Send a JSON object.")
+    return Change(**{name: body.get(name) for name in PLAIN}, config=config, secrets=secrets)
+
+
+def _wants_check(view: OrganisationView) -> bool:
+    text = view.query_text("check")
+    if text not in ("", "true", "false"):
+        raise Invalid.at("/check", "true or false.")
+    return text == "true"
+
+
+def _if_match(request: Request) -> int | None:
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return None
+    text = header.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise PreconditionFailed("If-Match is not an ETag of this connection.")
+    return int(text)
+
+
+def _version(value: Any) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise Invalid.at("/version", "A whole number.")
+    return value

@@ -1,0 +1,98 @@
+"""Organisations, members, keys and events over REST."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.urls import reverse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from connections.api import representations
+from connections.api.base import OrganisationView, View
+from connections.api.pagination import NewestFirst
+from connections.models import APIKey, Role
+from connections.services import api_keys, events, tenancy
+from connections.services.errors import NotFound
+
+
+class OrganisationList(View):
+    def get(self, request: Request) -> Response:
+        if isinstance(request.auth, APIKey):
+            found: Any = [request.auth.organisation]
+        else:
+            found = tenancy.organisations(request.user)
+        return Response({"results": [representations.organisation(row) for row in found]})
+
+
+class OrganisationDetail(OrganisationView):
+    rights = {"GET": Role.VIEWER}
+
+    def get(self, request: Request, org: str) -> Response:
+        return Response({**representations.organisation(self.actor.organisation), "role": self.actor.role})
+
+
+class MemberList(OrganisationView):
+    rights = {"GET": Role.ADMIN, "POST": Role.ADMIN}
+
+    def get(self, request: Request, org: str) -> Response:
+        return NewestFirst().answer(tenancy.members(self.actor), request, representations.member)
+
+    def post(self, request: Request, org: str) -> Response:
+        body = self.json(("email", "role"))
+        tenancy.add_member(self.actor, body.get("email"), body.get("role"))
+        answer = Response({"email": body["email"], "role": body["role"]}, status=201)
+        answer["Location"] = reverse("api:members", args=[org])
+        return answer
+
+
+class MemberDetail(OrganisationView):
+    rights = {"PATCH": Role.ADMIN, "DELETE": Role.ADMIN}
+
+    def patch(self, request: Request, org: str, member: uuid.UUID) -> Response:
+        role = self.json(("role",)).get("role")
+        return Response(representations.member(tenancy.change_member(self.actor, member, role)))
+
+    def delete(self, request: Request, org: str, member: uuid.UUID) -> Response:
+        tenancy.remove_member(self.actor, member)
+        return Response(status=204)
+
+
+class KeyList(OrganisationView):
+    rights = {"GET": Role.ADMIN, "POST": Role.ADMIN}
+
+    def get(self, request: Request, org: str) -> Response:
+        return NewestFirst().answer(api_keys.visible(self.actor), request, representations.api_key)
+
+    def post(self, request: Request, org: str) -> Response:
+        body = self.json(("name", "role", "expires_at"))
+        key, text = api_keys.create(self.actor, body.get("name"), body.get("role"), body.get("expires_at"))
+        answer = Response({**representations.api_key(key), "key": text}, status=201)
+        answer["Location"] = reverse("api:api-key", args=[org, key.pk])
+        return answer
+
+
+class KeyDetail(OrganisationView):
+    rights = {"DELETE": Role.ADMIN}
+
+    def delete(self, request: Request, org: str, key: uuid.UUID) -> Response:
+        api_keys.revoke(self.actor, str(key))
+        return Response(status=204)
+
+
+class EventList(OrganisationView):
+    rights = {"GET": Role.ADMIN}
+
+    def get(self, request: Request, org: str) -> Response:
+        return NewestFirst("at").answer(events.visible_events(self.actor), request, representations.event)
+
+
+class NothingHere(View):
+    """Any other path: 404 for whoever asks, by whatever method."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound

@@ -1,0 +1,170 @@
+"""Previews, exports and browsing over REST."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from connections.adapters.errors import AdapterError
+from connections.api.base import OrganisationView
+from connections.api.middleware import request_id
+from connections.api.pagination import page_size
+from connections.api.problems import of_exception
+from connections.models import Role
+from connections.services import jobs, queries
+from connections.services.errors import Invalid
+from connections.services.queries import FORMATS, Stream
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "ndjson": "application/x-ndjson",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+MEMBERS = ("query", "parameters", "limit", "offset", "count", "timeout")
+
+
+class PreviewView(OrganisationView):
+    """The first rows of a query; or, in another format, an export that streams."""
+
+    rights = {"POST": Role.ANALYST}
+    own_formats = True
+
+    def post(self, request: Request, org: str, slug: str) -> HttpResponseBase:
+        format_ = _format(request)
+        options = {
+            "integers": self._choice("integers", ("number", "string")),
+            "formulas": self._choice("formulas", ("escape", "keep")),
+        }
+        body = self.json(MEMBERS)
+        wanted = queries.Request(
+            query=body.get("query"),
+            **{name: body[name] for name in MEMBERS[1:] if name in body},
+            format=format_,
+            **options,
+        )
+        if format_ == "json":
+            return HttpResponse(queries.preview(self.actor, self.connection, wanted), content_type="application/json")
+        stream = queries.read(self.actor, self.connection, wanted)
+        response = StreamingHttpResponse(
+            _first_now(_body(stream, format_, request_id(request._request))), content_type=MEDIA_TYPES[format_]
+        )
+        response["Content-Disposition"] = f'attachment; filename="{self.connection.slug}.{format_}"'
+        return response
+
+    def _choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        value = self.query_text(name) or allowed[0]
+        if value not in allowed:
+            raise Invalid.at(f"/{name}", f"One of {', '.join(allowed)}.")
+        return value
+
+
+class CancelView(OrganisationView):
+    rights = {"DELETE": Role.ANALYST}
+
+    def delete(self, request: Request, org: str, request_id: str) -> Response:
+        jobs.cancel(self.actor, request_id)
+        return Response(status=204)
+
+
+class DescribeView(OrganisationView):
+    rights = {"POST": Role.ANALYST}
+
+    def post(self, request: Request, org: str, slug: str) -> Response:
+        body = self.json(("query", "parameters"))
+        return Response(
+            queries.describe(self.actor, self.connection, body.get("query"), body.get("parameters", {}))
+        )
+
+
+class TablesView(OrganisationView):
+    rights = {"GET": Role.ANALYST}
+
+    def get(self, request: Request, org: str, slug: str) -> Response:
+        size = page_size(request)
+        after = _after(request.query_params.get("cursor"))
+        found = queries.tables(self.actor, self.connection, search=self.query_text("q"), limit=size, after=after)
+        link = None
+        if found["has_more"]:
+            params = request.query_params.copy()
+            path = orjson.dumps(found["results"][-1]["path"])
+            params["cursor"] = base64.urlsafe_b64encode(path).decode()
+            url = reverse("api:tables", args=[org, slug])
+            link = request.build_absolute_uri(f"{url}?{params.urlencode()}")
+        return Response({"results": found["results"], "next": link, "previous": None})
+
+
+class ColumnsView(OrganisationView):
+    rights = {"GET": Role.ANALYST}
+
+    def get(self, request: Request, org: str, slug: str) -> Response:
+        path = request.query_params.getlist("path")
+        if len(path) > 8 or any(len(part) > 1024 or "\0" in part for part in path):
+            raise Invalid.at("/path", "At most 8 names of at most 1024 characters.")
+        return Response(queries.columns(self.actor, self.connection, path))
+
+
+def _format(request: Request) -> str:
+    """The format asked for: ``?format=`` first, then the first of ``Accept`` that we have."""
+    named = request.query_params.get("format")
+    if named is not None:
+        if named not in FORMATS:
+            raise exceptions.NotAcceptable
+        return named
+    header = request.headers.get("Accept", "*/*")
+    for part in header.split(","):
+        media_type = part.split(";")[0].strip().lower()
+        if media_type in ("*/*", "application/*", ""):
+            return "json"
+        if media_type == "text/*":
+            return "csv"
+        for name, offered in MEDIA_TYPES.items():
+            if media_type == offered:
+                return name
+    raise exceptions.NotAcceptable
+
+
+def _body(stream: Stream, format_: str, rid: str) -> Iterator[bytes]:
+    """The body of an export. A failure midway ends it visibly: NDJSON with a last line, others by an abort."""
+    try:
+        yield from stream.chunks()
+    except AdapterError as exc:
+        if format_ != "ndjson":
+            raise
+        yield orjson.dumps({"error": of_exception(exc, rid)}) + b"\n"
+
+
+def _first_now(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same parts, the first of them fetched now, so that an early failure is an error and no empty 200."""
+    first = next(parts, None)
+
+    def rest() -> Iterator[bytes]:
+        if first is not None:
+            yield bytes(first)
+        for part in parts:
+            yield bytes(part)
+
+    return rest()
+
+
+def _after(cursor: str | None) -> list[str] | None:
+    if cursor is None:
+        return None
+    try:
+        path: Any = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+    except (ValueError, binascii.Error):
+        path = None
+    if not isinstance(path, list) or not all(isinstance(part, str) for part in path):
+        raise Invalid.at("/cursor", "This is not a cursor of this list.")
+    return path

@@ -1,0 +1,24 @@
+"""How Django finds the app, and the admin site that it brings."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig as StockAdminConfig
+from django.core import checks
+
+
+class ConnectionsConfig(AppConfig):
+    name = "connections"
+    default = True
+
+    def ready(self) -> None:
+        from connections.sealing.checks import check_keys
+        from connections.services.system_checks import check_sources
+
+        checks.register(check_keys, checks.Tags.security)
+        checks.register(check_sources)
+
+
+class AdminConfig(StockAdminConfig):
+    default = False
+    default_site = "connections.admin.site.CatalogueAdminSite"

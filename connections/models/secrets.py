@@ -1,0 +1,59 @@
+"""Sealed secrets. The only column that matters is opaque; its meaning is in ``connections.sealing``."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from django.db import models
+from django.db.models.functions import Now
+
+from connections.models.base import Identified, TenantQuerySet
+from connections.models.connections import Connection
+from connections.models.tenancy import Organisation
+
+
+class Slot(models.TextChoices):
+    """Which of a connection's secrets a row holds: those in use, those being tried, those before."""
+
+    PENDING = "pending"
+    CURRENT = "current"
+    PREVIOUS = "previous"
+
+
+class SealedField(models.BinaryField):  # type: ignore[type-arg]
+    """Sealed bytes. Looking rows up by them would only ever be a mistake or a probe."""
+
+    def get_lookup(self, lookup_name: str) -> NoReturn:
+        raise TypeError("Sealed bytes cannot be looked up.")
+
+    def get_transform(self, lookup_name: str) -> NoReturn:
+        raise TypeError("Sealed bytes cannot be looked up.")
+
+
+
+class ConnectionSecrets(Identified):
+    """All secrets of one connection in one slot, as one sealed blob.
+
+    ``names`` maps each secret's dotted path to when it was set, in ISO 8601. ``fingerprint`` is that of the endpoint
+    they were saved for. ``problem`` is why the blob did not open when it was last tried; empty when it did.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="secrets_rows")
+    slot = models.CharField(max_length=8, choices=Slot.choices)
+    generation = models.PositiveIntegerField()
+    key_version = models.PositiveIntegerField(default=1)
+    blob = SealedField()
+    names = models.JSONField(default=dict)
+    fingerprint = models.CharField(max_length=64)
+    problem = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = TenantQuerySet["ConnectionSecrets"].as_manager()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "slot"], name="one_row_per_slot"),
+            models.UniqueConstraint(fields=["connection", "generation"], name="one_row_per_generation"),
+        ]

@@ -1,0 +1,92 @@
+"""Organisations, who belongs to them, and their data keys."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from connections.models.base import Identified, TenantQuerySet
+
+
+class Role(models.TextChoices):
+    """What a member may do; each role may also do all that the one before it may."""
+
+    VIEWER = "viewer", _("Viewer")
+    ANALYST = "analyst", _("Analyst")
+    EDITOR = "editor", _("Editor")
+    ADMIN = "admin", _("Administrator")
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+    def covers(self, other: str) -> bool:
+        """Whether this role may do all that ``other`` may."""
+        return self.rank >= Role(other).rank
+
+
+class Organisation(Identified):
+    """A tenant. ``egress`` and ``unsafe_roles`` are the platform's to set, never the organisation's."""
+
+    slug = models.SlugField(_("slug"), max_length=63, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    sources = models.JSONField(
+        _("allowed sources"), default=list, blank=True, help_text=_("Source ids; empty allows all that are installed.")
+    )
+    egress = models.JSONField(
+        _("opened networks"),
+        default=list,
+        blank=True,
+        help_text=_("Private networks that this organisation may reach, such as 10.1.0.0/16 or 10.1.2.3/32:5432."),
+    )
+    allow_unsafe_roles = models.BooleanField(
+        _("allow privileged logins"),
+        default=False,
+        help_text=_("Preview with database roles that cannot be contained. The platform must allow it too."),
+    )
+    suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("organisation")
+        verbose_name_plural = _("organisations")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrganisationKey(Identified):
+    """An organisation's data key, wrapped under a key of the ring. The newest version seals."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="keys")
+    version = models.PositiveIntegerField(default=1)
+    ring_key = models.CharField(max_length=32)
+    blob = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["organisation", "version"], name="one_key_per_version")]
+
+
+class Membership(Identified):
+    """A user's place in an organisation."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.VIEWER)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = TenantQuerySet["Membership"].as_manager()
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        default_permissions = ("view", "add", "change", "delete")
+        constraints = [models.UniqueConstraint(fields=["organisation", "user"], name="one_membership_per_user")]
+
+    def __str__(self) -> str:
+        return f"{self.user.get_username()} ({self.get_role_display()})"

@@ -1,0 +1,263 @@
+"""Drafts: settings as they would be after a change, validated, before anything is stored.
+
+One path for every door: create, change, test, clone and import all make a draft. The rules for secrets (keep, set,
+clear), for the endpoint and for discriminated settings are here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+from pydantic import BaseModel, ValidationError
+
+from connections.adapters import schema
+from connections.adapters.schema import Nested, Path, Problem, pointer
+from connections.models import Connection
+from connections.services import vault
+from connections.services.errors import ConfigOutdated, Invalid, Locked, ReentryRequired
+from connections.services.sources import AdapterClass
+
+_MASK = re.compile(r"[*•●·∙⬤x×.\s]*[*•●∙⬤][*•●·∙⬤x×.\s]*")
+MAX_CONFIG_BYTES = 64 * 1024
+MAX_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Validated settings. ``secrets`` is all that would be sealed, in plain text: it never leaves the services."""
+
+    adapter: AdapterClass
+    config: Nested
+    secrets: Nested = field(repr=False)
+    set_at: dict[str, str]
+    config_changed: bool
+    secrets_changed: bool
+
+    @property
+    def settings(self) -> Nested:
+        """Config and secrets as one object: what an adapter is made from."""
+        return schema.join(self.config, self.secrets)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("A draft holds secrets and is not pickled.")
+
+
+def new(adapter: AdapterClass, config: Any, secrets: Any) -> Draft:
+    """A draft of a connection that does not exist yet. Raises ``Invalid``."""
+    config, secrets = _objects(config, secrets)
+    model = adapter.config_class
+    found = _misplaced(model, config, secrets)
+    values = _set_values(secrets)
+    settings, more = _validate(model, schema.join(config, values), found)
+    if settings is None:
+        raise Invalid.of([*found, *more])
+    plain, sealed = schema.split(settings)
+    return Draft(adapter, plain, sealed, _times(sealed, {}, set(schema.paths(sealed))), True, bool(sealed))
+
+
+def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: Any) -> Draft:
+    """A draft of ``connection`` after a JSON Merge Patch of its config and changes of its secrets.
+
+    Raises ``Invalid``, ``ReentryRequired`` when a kept secret would go elsewhere, ``Locked`` when a kept secret
+    cannot be opened.
+    """
+    patch, secrets = _objects(patch, secrets)
+    model = adapter.config_class
+    config = merge(model, connection.config, patch)
+    found = _misplaced(model, patch, secrets, whole=config)
+    set_, cleared = _set_values(secrets), {path for path in schema.paths(secrets) if schema.get(secrets, path) is None}
+    kept = _kept(model, connection, config, set_, cleared)
+    stored = vault.unseal(connection) if kept else {}
+    values = {path: schema.get(stored, path) for path in kept} | {p: schema.get(set_, p) for p in schema.paths(set_)}
+    joined = schema.join(config, _nest(values))
+    settings, more = _validate(model, joined, found)
+    if settings is None:
+        raise Invalid.of([*found, *more])
+    plain, sealed = schema.split(settings)
+    if kept and schema.endpoint(model, plain) != _stored_endpoint(model, connection):
+        raise ReentryRequired(
+            "These settings decide where the secrets go. Enter the secrets again.",
+            problems=[
+                Problem(pointer("/secrets", path), "reentry_required", "Enter this secret again.") for path in kept
+            ],
+        )
+    before = vault.names(connection)
+    new_paths = set(schema.paths(sealed)) - kept
+    secrets_changed = bool(new_paths) or {".".join(path) for path in schema.paths(sealed)} != set(before)
+    return Draft(
+        adapter, plain, sealed, _times(sealed, before, new_paths), plain != connection.config, secrets_changed
+    )
+
+
+def merge(model: type[BaseModel], stored: Mapping[str, Any], patch: Mapping[str, Any]) -> Nested:
+    """RFC 7396 on ``stored``, except that an object whose discriminator changes is replaced, not merged."""
+    merged = dict(stored)
+    for name, value in patch.items():
+        field_ = model.model_fields.get(name)
+        before = merged.get(name)
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(before, Mapping):
+            tag = schema.discriminator(field_) if field_ is not None else None
+            replaced = tag is not None and tag in value and value[tag] != before.get(tag)
+            inner = schema.branch(field_, before) if field_ is not None else None
+            merged[name] = _without_nulls(value) if replaced else merge(inner or BaseModel, before, value)
+        else:
+            merged[name] = _without_nulls(value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def outdated(adapter: AdapterClass, connection: Connection) -> list[Problem]:
+    """What no longer fits the source's schema in a stored config; secrets are taken to be as they were set."""
+    if connection.schema_version != adapter.config_class.schema_version:
+        return [Problem("/config", "outdated", "The settings were saved under another version of the source.")]
+    set_paths = {tuple(name.split(".")) for name in vault.names(connection)}
+    try:
+        adapter.config_class.model_validate(connection.config)
+    except ValidationError as exc:
+        found = schema.problems(exc, adapter.config_class, config="/config", secrets="/secrets")
+        kept = {pointer("/secrets", path) for path in set_paths}
+        return [problem for problem in found if not (problem.code == "required" and problem.pointer in kept)]
+    return []
+
+
+def settings_of(adapter: AdapterClass, connection: Connection) -> Nested:
+    """Stored config and unsealed secrets, joined, for the supervisor. Raises ``Locked`` or ``ConfigOutdated``."""
+    whole = schema.join(connection.config, vault.unseal(connection))
+    try:
+        adapter.config_class.model_validate(whole)
+    except ValidationError as exc:
+        raise ConfigOutdated(
+            "The stored settings no longer fit this source. Open the connection and save it again.",
+            problems=schema.problems(exc, adapter.config_class, config="/config", secrets="/secrets"),
+        ) from None
+    return whole
+
+
+def _objects(config: Any, secrets: Any) -> tuple[Nested, Nested]:
+    for name, value in (("/config", config), ("/secrets", secrets)):
+        if value is not None and not isinstance(value, dict):
+            raise Invalid.at(name, "Send a JSON object.")
+        if value and _depth(value) > MAX_DEPTH:
+            raise Invalid.at(name, f"Nested deeper than {MAX_DEPTH} objects.")
+    return config or {}, secrets or {}
+
+
+def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: Nested | None = None) -> list[Problem]:
+    """Secrets inside ``config``, settings inside ``secrets``, and secrets that cannot be what was meant."""
+    merged = config if whole is None else whole
+    active = set(schema.secret_paths(model, schema.join(merged, {})))
+    plain = {path for path, field_ in schema.leaves(model, merged) if not schema.is_secret(field_)}
+    found = [
+        Problem(pointer("/config", path), "secret", "This is a secret: send it in secrets.")
+        for path in active
+        if _holds(config, path)
+    ]
+    for path in schema.paths(secrets):
+        value, place = schema.get(secrets, path), pointer("/secrets", path)
+        if path in plain:
+            found.append(Problem(place, "not_secret", "This is a plain setting: send it in config."))
+        elif path not in active:
+            found.append(Problem(place, "unknown", "This source has no such secret, or not with these settings."))
+        elif value is None:
+            continue
+        elif not isinstance(value, str):
+            found.append(Problem(place, "invalid", "A secret is a text."))
+        elif not value:
+            found.append(Problem(place, "blank", "Leave the secret out to keep it; send null to clear it."))
+        elif _MASK.fullmatch(value):
+            found.append(Problem(place, "mask", "This looks like a mask. Leave the secret out to keep it."))
+    return found
+
+
+def _validate(
+    model: type[BaseModel], whole: Nested, found: list[Problem]
+) -> tuple[BaseModel | None, list[Problem]]:
+    try:
+        settings = model.model_validate(whole)
+    except ValidationError as exc:
+        known = {problem.pointer for problem in found}
+        more = schema.problems(exc, model, config="/config", secrets="/secrets")
+        return None, [problem for problem in more if problem.pointer not in known]
+    if not found and len(settings.model_dump_json()) > MAX_CONFIG_BYTES:
+        return None, [Problem("/config", "too_large", f"The settings are over {MAX_CONFIG_BYTES // 1024} KB.")]
+    return (None, []) if found else (settings, [])
+
+
+def _kept(
+    model: type[BaseModel], connection: Connection, config: Nested, set_: Nested, cleared: set[Path]
+) -> set[Path]:
+    """Stored secrets that stay: active under the new config, of the same branch, neither set nor cleared."""
+    active = set(schema.secret_paths(model, config))
+    given = set(schema.paths(set_)) | cleared
+    dropped = tuple(_switched(model, connection.config, config))
+    stored = {tuple(name.split(".")) for name in vault.names(connection)}
+    return {path for path in (stored & active) - given if not any(path[: len(gone)] == gone for gone in dropped)}
+
+
+def _switched(model: type[BaseModel], before: Nested, after: Nested, prefix: Path = ()) -> list[Path]:
+    """Paths of the discriminated settings whose alternative changed."""
+    found: list[Path] = []
+    for name, field_ in model.model_fields.items():
+        old, new_ = before.get(name, schema.default(field_)), after.get(name, schema.default(field_))
+        if not isinstance(old, Mapping) or not isinstance(new_, Mapping):
+            continue
+        tag = schema.discriminator(field_)
+        if tag is not None and old.get(tag) != new_.get(tag):
+            found.append((*prefix, name))
+        elif (inner := schema.branch(field_, new_)) is not None:
+            found += _switched(inner, dict(old), dict(new_), (*prefix, name))
+    return found
+
+
+def _stored_endpoint(model: type[BaseModel], connection: Connection) -> Nested:
+    """The stored endpoint with today's defaults written out, so that a new setting's default is not a change."""
+    stored = dict(connection.config)
+    try:
+        settings = model.model_validate(schema.join(stored, vault.unseal(connection)))
+    except (ValidationError, Locked):
+        return schema.endpoint(model, stored)
+    return schema.endpoint(model, schema.split(settings)[0])
+
+
+def _set_values(secrets: Nested) -> Nested:
+    return _nest({path: value for path in schema.paths(secrets) if (value := schema.get(secrets, path)) is not None})
+
+
+def _nest(values: Mapping[Path, Any]) -> Nested:
+    nested: Nested = {}
+    for path, value in values.items():
+        schema.put(nested, path, value)
+    return nested
+
+
+def _times(sealed: Nested, before: dict[str, str], changed_paths: set[Path]) -> dict[str, str]:
+    """When each secret was set: now for new ones, as before for kept ones."""
+    now = timezone.now().isoformat().replace("+00:00", "Z")
+    return {
+        ".".join(path): now if path in changed_paths else before.get(".".join(path), now)
+        for path in schema.paths(sealed)
+    }
+
+
+def _holds(nested: Nested, path: Path) -> bool:
+    inner = schema.get(nested, path[:-1]) if path[:-1] else nested
+    return isinstance(inner, Mapping) and path[-1] in inner
+
+
+def _without_nulls(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max((_depth(inner) for inner in value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max((_depth(inner) for inner in value), default=0)
+    return 0

@@ -1,0 +1,108 @@
+"""What the catalogue refuses, and why. ``AdapterError`` is for what goes wrong at the source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from connections.adapters.schema import Problem
+
+
+class CatalogueError(Exception):
+    """The base. ``code`` is stable. ``problems`` point at what was wrong in the request."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, message: str, *, problems: Sequence[Problem] = (), hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = list(problems)
+        self.hint = hint
+
+
+class Invalid(CatalogueError):
+    code = "invalid"
+    title = "Invalid request"
+
+    @classmethod
+    def at(cls, pointer: str, detail: str, code: str = "invalid") -> Invalid:
+        """One thing wrong, at one place of the request."""
+        return cls(detail, problems=[Problem(pointer, code, detail)])
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Invalid:
+        return cls("The request has errors; each is listed with its place.", problems=problems)
+
+
+class ReentryRequired(CatalogueError):
+    """The endpoint changes while a stored secret would be kept: it would go where it was not saved for."""
+
+    code = "reentry_required"
+    title = "Enter the secrets again"
+
+
+class NotFound(CatalogueError):
+    """Not there, or another organisation's: one answer for both."""
+
+    code = "not_found"
+    title = "Not found"
+
+    def __init__(self) -> None:
+        super().__init__("Not found.")
+
+
+class Forbidden(CatalogueError):
+    code = "forbidden"
+    title = "Not allowed"
+
+
+class VersionConflict(CatalogueError):
+    code = "version_conflict"
+    title = "Changed by somebody else"
+
+
+class PreconditionFailed(CatalogueError):
+    code = "precondition_failed"
+    title = "Changed by somebody else"
+
+
+class Conflict(CatalogueError):
+    code = "conflict"
+    title = "Conflict"
+
+
+class Paused(CatalogueError):
+    code = "paused"
+    title = "Connection paused"
+
+
+class Locked(CatalogueError):
+    code = "locked"
+    title = "Secrets cannot be opened"
+
+
+class ConfigOutdated(CatalogueError):
+    code = "config_outdated"
+    title = "Settings no longer fit"
+
+
+class DriverMissing(CatalogueError):
+    code = "driver_missing"
+    title = "Driver not installed"
+
+
+class SourceNotAllowed(CatalogueError):
+    code = "source_not_allowed"
+    title = "Source not allowed"
+
+
+class CheckFailed(CatalogueError):
+    """A save that asked for a passing check did not get one. ``report`` is the check."""
+
+    code = "check_failed"
+    title = "The status check failed"
+
+    def __init__(self, report: dict[str, object]) -> None:
+        super().__init__("Nothing was saved, as the status check did not pass.")
+        self.report = report

@@ -1,0 +1,89 @@
+"""Jobs: from a connection and an actor to work that the runner does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from connections.adapters.egress import EgressPolicy, Opening
+from connections.adapters.limits import Budget
+from connections.models import Connection, Organisation
+from connections.runner.jobs import Job, Operation
+from connections.runner.supervisor import Run, runner
+from connections.services.actor import Actor
+
+PREVIEW = "preview"
+EXPORT = "export"
+
+
+def budget(kind: str = PREVIEW) -> Budget:
+    """What one preview or export may produce in this deployment."""
+    if kind == EXPORT:
+        return Budget(
+            rows=settings.CATALOG_EXPORT_ROWS,
+            bytes=settings.CATALOG_EXPORT_BYTES,
+            cell_bytes=settings.CATALOG_CELL_BYTES,
+            memory_bytes=settings.CATALOG_WORKER_BYTES,
+        )
+    return Budget(
+        rows=settings.CATALOG_PREVIEW_ROWS,
+        bytes=settings.CATALOG_PREVIEW_BYTES,
+        cell_bytes=settings.CATALOG_CELL_BYTES,
+        memory_bytes=settings.CATALOG_WORKER_BYTES,
+    )
+
+
+def egress(organisation: Organisation) -> EgressPolicy:
+    """What this organisation's adapters may reach."""
+    return EgressPolicy(
+        openings=tuple(Opening.parse(text) for text in (*settings.CATALOG_EGRESS_ALLOW, *organisation.egress)),
+        own=tuple(Opening.parse(text) for text in settings.CATALOG_EGRESS_OWN),
+        loopback=settings.CATALOG_EGRESS_LOOPBACK,
+    )
+
+
+def files_root(organisation: Organisation) -> Path:
+    """The folder that this organisation's file sources see."""
+    return Path(settings.CATALOG_FILES_ROOT) / organisation.slug
+
+
+def submit(
+    actor: Actor,
+    source: str,
+    operation: Operation,
+    arguments: dict[str, Any],
+    open_settings: Callable[[], dict[str, Any]],
+    *,
+    timeout: float,
+    connection: Connection | None = None,
+    limits: Budget | None = None,
+) -> Run:
+    """Hand one job to the runner. ``timeout`` is in seconds and counts from now.
+
+    ``open_settings`` is called when a worker has no warm adapter; what it returns goes down that worker's pipe only.
+    """
+    organisation = actor.organisation
+    job = Job(
+        id=actor.request_id,
+        organisation=str(organisation.pk),
+        connection=str(connection.pk) if connection else None,
+        access_version=connection.access_version if connection else 0,
+        source=source,
+        operation=operation,
+        arguments=arguments,
+        timeout=timeout,
+        budget=limits or budget(),
+        egress=egress(organisation).as_dict(),
+        root=str(files_root(organisation)),
+        connection_limit=settings.CATALOG_CONNECTION_JOBS,
+        organisation_limit=settings.CATALOG_ORGANISATION_JOBS,
+    )
+    return runner(settings.CATALOG_RUNNER).run(job, open_settings)
+
+
+def cancel(actor: Actor, request_id: str) -> None:
+    """Stop a running job of the actor's organisation; nothing happens when it has just ended."""
+    runner(settings.CATALOG_RUNNER).cancel(request_id, str(actor.organisation_id))

@@ -1,0 +1,158 @@
+"""Status checks: of unsaved settings, and of saved connections, with their history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from connections.adapters.errors import AdapterError
+from connections.models import Connection, Role, StatusCheck
+from connections.runner.jobs import Operation
+from connections.runner.supervisor import End, StepDone
+from connections.services import drafts, events, jobs, sources, state
+from connections.services.actor import Actor
+from connections.services.drafts import Draft
+from connections.services.errors import CheckFailed, Invalid
+
+Report = dict[str, Any]
+
+
+def test(actor: Actor, source: Any, config: Any, secrets: Any) -> Report:
+    """Check settings that are not saved. Nothing is stored but the event."""
+    actor.require(Role.EDITOR)
+    adapter = sources.chosen(source, actor.organisation)
+    return test_draft(actor, drafts.new(adapter, config, secrets))
+
+
+def test_changed(actor: Actor, connection: Connection, config: Any, secrets: Any) -> Report:
+    """Check unsaved edits of a connection, its stored secrets merged under the endpoint rule."""
+    actor.require(Role.EDITOR)
+    adapter = sources.editable(connection.source, actor.organisation)
+    return test_draft(actor, drafts.changed(adapter, connection, config, secrets), connection)
+
+
+def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None) -> Report:
+    """Check a draft in a worker of its own."""
+    actor.require(Role.EDITOR)
+    sources.usable(draft.adapter.id, actor.organisation)
+    report = _run(actor, draft.adapter.id, lambda: draft.settings)
+    events.record(
+        actor,
+        "connection.test",
+        connection,
+        result="ok" if report["ok"] else "failed",
+        code=report["code"] or "",
+        label=None if connection else draft.adapter.label,
+    )
+    return report
+
+
+def require_passing(actor: Actor, connection: Connection | None = None) -> Any:
+    """What ``connections.create`` and ``update`` take as ``verify``: raises ``CheckFailed`` unless the check passes."""
+
+    def verify(draft: Draft) -> None:
+        report = test_draft(actor, draft, connection)
+        if not report["ok"]:
+            raise CheckFailed(report)
+
+    return verify
+
+
+def check(actor: Actor, connection: Connection) -> Report:
+    """Check a saved connection now; the result becomes its status and part of its history."""
+    actor.require(Role.ANALYST)
+    adapter = state.require_usable(connection)
+    report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), connection)
+    with transaction.atomic():
+        row = StatusCheck.objects.create(
+            organisation_id=actor.organisation_id,
+            connection=connection,
+            access_version=connection.access_version,
+            ok=report["ok"],
+            code=report["code"] or "",
+            report=report,
+            duration_ms=report["duration_ms"],
+            site=report["site"],
+            checked_at=report["checked_at"],
+        )
+        Connection.objects.filter(pk=connection.pk, access_version=connection.access_version).update(
+            status_ok=row.ok, status_code=row.code, status_at=row.checked_at
+        )
+        events.record(
+            actor, "connection.check", connection, result="ok" if row.ok else "failed", code=row.code
+        )
+    return shown(row)
+
+
+def last(actor: Actor, connection: Connection) -> Report | None:
+    """The newest check, or None when none was made."""
+    row = history(actor, connection).first()
+    return shown(row) if row else None
+
+
+def history(actor: Actor, connection: Connection) -> QuerySet[StatusCheck]:
+    """All checks of a connection, newest first."""
+    actor.require(Role.VIEWER)
+    return StatusCheck.objects.all().visible_to(actor).filter(connection=connection)
+
+
+def shown(row: StatusCheck) -> Report:
+    """A stored check as the REST contract shows it."""
+    report: Report = {**row.report, "checked_at": _iso(row.checked_at)}
+    return report
+
+
+def _run(actor: Actor, source: str, open_settings: Any, connection: Connection | None = None) -> Report:
+    started = timezone.now()
+    steps: list[dict[str, Any]] = []
+    fields: dict[str, Any] = {}
+    try:
+        with jobs.submit(
+            actor,
+            source,
+            Operation.CHECK,
+            {},
+            open_settings,
+            timeout=settings.CATALOG_CHECK_TIMEOUT,
+            connection=connection,
+        ) as run:
+            for item in run:
+                if isinstance(item, StepDone):
+                    steps.append(item.step)
+                elif isinstance(item, End):
+                    fields = item.fields
+    except AdapterError as exc:
+        if exc.code in ("throttled", "busy", "cancelled"):
+            raise
+        fields = {"ok": None if exc.code == "worker_crashed" else False, "error": exc.as_dict(), "steps": steps}
+    if fields.get("ok") is None and not fields.get("error"):
+        raise Invalid("The check gave no result.")
+    return _report(fields, started, steps)
+
+
+def _report(fields: dict[str, Any], started: Any, steps: list[dict[str, Any]]) -> Report:
+    error = fields.get("error") or {}
+    ended = timezone.now()
+    return {
+        "ok": fields.get("ok"),
+        "code": error.get("code"),
+        "message": error.get("message"),
+        "field": error.get("field"),
+        "hint": error.get("hint"),
+        "fixable_by": error.get("fixable_by"),
+        "transient": bool(error.get("transient")),
+        "steps": fields.get("steps") or steps,
+        "server": fields.get("server"),
+        "warnings": fields.get("warnings") or [],
+        "checked_at": _iso(started),
+        "duration_ms": round((ended - started).total_seconds() * 1000, 1),
+        "site": settings.CATALOG_SITE,
+    }
+
+
+def _iso(moment: Any) -> str:
+    return str(moment.isoformat()).replace("+00:00", "Z")

@@ -1,0 +1,131 @@
+"""Organisations and their members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.db.models import QuerySet
+
+from connections.models import Membership, Organisation, Role
+from connections.services import events, vault
+from connections.services.actor import Actor
+from connections.services.errors import Conflict, Invalid, NotFound
+
+
+
+def create_organisation(slug: str, name: str) -> Organisation:
+    """A new organisation with its data key."""
+    with transaction.atomic():
+        organisation = Organisation.objects.create(slug=slug, name=name)
+        vault.make_key(organisation)
+    return organisation
+
+
+def organisations(person: Any) -> QuerySet[Organisation]:
+    """Where a user belongs; a superuser sees all."""
+    found = Organisation.objects.filter(suspended_at=None)
+    return found if person.is_superuser else found.filter(memberships__user=person)
+
+
+def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None) -> Actor:
+    """The user as an actor in the organisation ``slug``. Raises ``NotFound`` where the user does not belong."""
+    if not person.is_active:
+        raise NotFound
+    found = {"kind": "user", "id": str(person.pk), "label": person.get_username()}
+    common = {"request_id": request_id, "ip": ip, "user_id": person.pk}
+    membership = (
+        Membership.objects.select_related("organisation")
+        .filter(user=person, organisation__slug=slug, organisation__suspended_at=None)
+        .first()
+    )
+    if membership is not None:
+        role = Role(membership.role)
+        return Actor(**found, **common, organisation=membership.organisation, role=role, membership_id=membership.pk)
+    organisation = Organisation.objects.filter(slug=slug).first() if person.is_superuser else None
+    if organisation is None:
+        raise NotFound
+    return Actor(**{**found, "kind": "superuser"}, **common, organisation=organisation, role=Role.ADMIN)
+
+
+def members(actor: Actor) -> QuerySet[Membership]:
+    actor.require(Role.ADMIN)
+    return Membership.objects.all().visible_to(actor).select_related("user").order_by("-created_at", "-id")
+
+
+def add_member(actor: Actor, email: Any, role: Any) -> None:
+    """Make the person with this e-mail address a member, if there is one.
+
+    Nothing tells the caller whether there is: a list of who has an account is not the organisation's to make.
+    """
+    actor.require(Role.ADMIN)
+    _require_role(role)
+    if not isinstance(email, str) or not email:
+        raise Invalid.at("/email", "An e-mail address.", "required")
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise Invalid.at("/email", "This is not an e-mail address.") from None
+    with transaction.atomic():
+        people = list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2])
+        if len(people) == 1:
+            Membership.objects.get_or_create(
+                organisation=actor.organisation, user=people[0], defaults={"role": role}
+            )
+            _let_into_admin(people[0])
+        events.record(actor, "member.add", label=email, changes={"role": [None, role]})
+
+
+def change_member(actor: Actor, member_id: Any, role: Any) -> Membership:
+    """Give a member another role. Raises ``NotFound``, and ``Conflict`` for the last administrator."""
+    actor.require(Role.ADMIN)
+    _require_role(role)
+    with transaction.atomic():
+        membership = _member(actor, member_id)
+        if role != Role.ADMIN:
+            _require_another_admin(membership)
+        before, membership.role = membership.role, role
+        membership.save(update_fields=["role"])
+        events.record(actor, "member.change", membership, changes={"role": [before, role]})
+    return membership
+
+
+def remove_member(actor: Actor, member_id: Any) -> None:
+    """End a membership, and with it the keys the member made."""
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        membership = _member(actor, member_id)
+        _require_another_admin(membership)
+        events.record(actor, "member.remove", membership, changes={"role": [membership.role, None]})
+        membership.delete()
+
+
+def _let_into_admin(person: Any) -> None:
+    """Members use the admin site; what they may do in it comes from their membership alone."""
+    if not person.is_staff:
+        person.is_staff = True
+        person.save(update_fields=["is_staff"])
+
+
+def _member(actor: Actor, member_id: Any) -> Membership:
+    membership = members(actor).select_for_update(of=("self",)).filter(pk=member_id).first()
+    if membership is None:
+        raise NotFound
+    return membership
+
+
+def _require_role(role: Any) -> None:
+    if role not in Role.values:
+        raise Invalid.at("/role", f"One of {', '.join(Role.values)}.", "required" if role is None else "invalid")
+
+
+def _require_another_admin(membership: Membership) -> None:
+    """Raise ``Conflict`` when ``membership`` is the organisation's only administrator. Locks the others."""
+    if membership.role != Role.ADMIN:
+        return
+    admins = Membership.objects.select_for_update().filter(organisation=membership.organisation_id, role=Role.ADMIN)
+    if not any(admin.pk != membership.pk for admin in admins):
+        raise Conflict("The last administrator of an organisation cannot go.")

@@ -1,0 +1,129 @@
+"""Between rows and the sealing package: seal a connection's secrets, tell whether they open, hand them over.
+
+Plaintext leaves this module in two ways only: to the supervisor, which writes it down one worker's pipe, and to
+``services.drafts``, which joins kept secrets with new ones to validate and seal the whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from connections.adapters import schema
+from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey, Slot
+from connections.sealing import organisation_keys
+from connections.sealing.errors import KeyUnavailable, SealError
+from connections.sealing.fingerprint import endpoint_fingerprint
+from connections.sealing.keyring import KeyRing
+from connections.sealing.secrets import SealedSecrets, SecretsPlace
+from connections.services import sources
+from connections.services.errors import Locked
+
+_HINT = "Enter the secrets again, or ask the platform's operators for the key."
+
+
+def make_key(organisation: Organisation) -> OrganisationKey:
+    """Give a new organisation its data key."""
+    key = organisation_keys.new_organisation_key(organisation.pk)
+    wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
+    return OrganisationKey.objects.create(
+        organisation=organisation, version=key.version, ring_key=wrapped.kid, blob=wrapped.blob
+    )
+
+
+def fingerprint(connection: Connection) -> str:
+    """The fingerprint of where this connection's secrets go, by its stored settings."""
+    adapter = sources.find(connection.source)
+    values = schema.endpoint(adapter.config_class, connection.config) if adapter else connection.config
+    return endpoint_fingerprint(connection.source, connection.schema_version, values)
+
+
+def current(connection: Connection) -> ConnectionSecrets | None:
+    """The row of the secrets in use, or None when the connection has none. Reads prefetched rows where there are."""
+    if not connection.secrets_generation:
+        return None
+    return next((row for row in connection.secrets_rows.all() if row.slot == Slot.CURRENT), None)
+
+
+def names(connection: Connection) -> dict[str, str]:
+    """Dotted paths of the secrets that are set, each with when it was set (ISO 8601)."""
+    row = current(connection)
+    return dict(row.names) if row else {}
+
+
+def problem(connection: Connection) -> str | None:
+    """Why the secrets cannot be opened, in words, or None. Tells by rows and key ids; opens nothing."""
+    if not connection.secrets_generation:
+        return None
+    row = current(connection)
+    if row is None or row.generation != connection.secrets_generation:
+        return "The stored secrets are not the ones that were last saved."
+    if row.problem:
+        return "The stored secrets were changed outside the catalogue."
+    if sources.find(connection.source) and row.fingerprint != fingerprint(connection):
+        return "The secrets were saved for another endpoint."
+    key = next((key for key in connection.organisation.keys.all() if key.version == row.key_version), None)
+    if key is None or key.ring_key not in KeyRing.from_settings().ids:
+        return "The key that seals the secrets is not available."
+    return None
+
+
+def unseal(connection: Connection) -> dict[str, Any]:
+    """The connection's secrets, nested like its config. Raises ``Locked`` when they do not open here."""
+    if not connection.secrets_generation:
+        return {}
+    reason = problem(connection)
+    row = current(connection)
+    if reason or row is None:
+        raise Locked(reason or "The stored secrets are missing.", hint=_HINT)
+    try:
+        return _sealer(connection.organisation, row.key_version).open(bytes(row.blob), _place(connection, row))
+    except KeyUnavailable:
+        raise Locked("The key that seals the secrets is not available.", hint=_HINT) from None
+    except SealError as exc:
+        ConnectionSecrets.objects.filter(pk=row.pk).update(problem=type(exc).__name__[:32])
+        raise Locked("The stored secrets were changed outside the catalogue.", hint=_HINT) from None
+
+
+def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str], *, changed: bool) -> None:
+    """Store ``secrets`` as the connection's current ones, bound to its endpoint as it is now.
+
+    ``set_at`` gives each dotted path's time. ``changed`` moves the generation; a mere reseal does not.
+    """
+    with transaction.atomic():
+        if changed:
+            connection.secrets_generation = _next_generation(connection)
+        key = connection.organisation.keys.order_by("-version").first() or make_key(connection.organisation)
+        row = ConnectionSecrets.objects.filter(connection=connection, slot=Slot.CURRENT).first()
+        row = row or ConnectionSecrets(connection=connection, organisation_id=connection.organisation_id)
+        row.slot, row.generation, row.key_version = Slot.CURRENT, connection.secrets_generation, key.version
+        row.names, row.fingerprint, row.problem = set_at, fingerprint(connection), ""
+        row.blob = _sealer(connection.organisation, key.version).seal(secrets, _place(connection, row))
+        row.save()
+        connection.save(update_fields=["secrets_generation"])
+        getattr(connection, "_prefetched_objects_cache", {}).pop("secrets_rows", None)
+
+
+def _next_generation(connection: Connection) -> int:
+    used = connection.secrets_rows.order_by("-generation").values_list("generation", flat=True).first() or 0
+    return max(used, connection.secrets_generation) + 1
+
+
+def _sealer(organisation: Organisation, version: int) -> SealedSecrets:
+    key = next((key for key in organisation.keys.all() if key.version == version), None)
+    if key is None:
+        raise KeyUnavailable(f"org-{version}")
+    wrapped = organisation_keys.WrappedKey(bytes(key.blob), key.ring_key)
+    return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
+
+
+def _place(connection: Connection, row: ConnectionSecrets) -> SecretsPlace:
+    return SecretsPlace(
+        organisation_id=connection.organisation_id,
+        connection_id=connection.pk,
+        slot="current",
+        generation=connection.secrets_generation,
+        endpoint_fingerprint=fingerprint(connection),
+        names=row.names,
+    )
