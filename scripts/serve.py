@@ -73,7 +73,7 @@ def _serve(host: str, port: int) -> NoReturn:
 def welcome(demo: dict[str, Any], url: str) -> str:
     """Return what a newcomer does next: where to log in, and a command that previews real rows."""
     administrator = next(user for user in demo["users"] if (user["org"], user["role"]) == ("acme", "admin"))
-    query = json.dumps({"query": {"sql": "select * from flights order by time_hour"}, "limit": 5})
+    query = json.dumps({"query": {"sql": "select * from flights"}, "limit": 5})
     return f"""
 The catalogue is at {url}/admin/
   user      {administrator["username"]}
@@ -109,7 +109,7 @@ def _manage(*arguments: str) -> None:
 
 def _start_web_server(host: str, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
-    command += ["--workers", "1", "--blocking-threads", "8", "--no-ws", "--log-level", "warning"]
+    command += ["--workers", "1", "--blocking-threads", "8", "--no-ws", "--log-level", "error"]
     # A session of its own: a Ctrl-C in the terminal is for this process, which stops the others in order.
     return subprocess.Popen(
         [*command, "catalog_project.wsgi:application"],
