@@ -1,0 +1,1 @@
+"""The family of SQL sources: one query model, one tokenizer for parameters, one way to preview."""

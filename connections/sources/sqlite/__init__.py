@@ -1,0 +1,262 @@
+"""SQLite: one database file beneath the organisation's folder, read only."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import os
+import re
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from connections.adapters.base import Check
+from connections.adapters.config import Config
+from connections.adapters.contract import Category, Environment, Notice, Result, Row, Server, StepName
+from connections.adapters.errors import (
+    AdapterError,
+    AuthorizationError,
+    DeadlineError,
+    InternalError,
+    InvalidError,
+    NotAQueryError,
+    ProtocolError,
+    QueryError,
+    QueryForbiddenError,
+    TooLargeError,
+)
+from connections.adapters.files.beneath import open_beneath
+from connections.adapters.limits import Deadline
+from connections.adapters.sql.family import SQLAdapter, Window
+from connections.adapters.sql.lexis import Lexis
+from connections.adapters.sql.parameters import Statement, Style
+from connections.sources.sqlite.guard import Guard
+from connections.sources.sqlite.types import Shape
+
+if TYPE_CHECKING:
+    from connections.adapters.sql.tables import Tables
+
+BATCH = 500
+PATH_FIELD = "/config/path"
+TEXT_FIELD = "/query/sql"
+
+
+class SQLiteConfig(Config):
+    path: str = Field(
+        title="File",
+        description="The database file's path beneath the organisation's folder.",
+        examples=["sales/orders.sqlite3"],
+        min_length=1,
+        max_length=1024,
+    )
+
+
+class SQLiteAdapter(SQLAdapter[SQLiteConfig]):
+    """SQLite 3 files, through Python's own driver. The file is opened as it is: a write-ahead log is not read."""
+
+    id = "sqlite"
+    label = "SQLite"
+    category = Category.DATABASE
+    config_class = SQLiteConfig
+    docs_url = "https://sqlite.org/lang.html"
+    needs_network = False
+    tested_against = "real: Python's sqlite3"
+    lexis = Lexis(backtick_names=True, bracket_names=True)
+    style = Style.NUMBERED
+
+    def __init__(self, config: SQLiteConfig, environment: Environment) -> None:
+        super().__init__(config, environment)
+        self._file: int | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._catalogue: sqlite3.Connection | None = None
+        self._guard: Guard | None = None
+
+    def connect(self, deadline: Deadline) -> None:
+        if self._reader is not None:
+            return
+        deadline.require()
+        if self.environment.root is None:
+            raise AuthorizationError("This organisation has no folder for files.", field=PATH_FIELD)
+        self._file = open_beneath(self.environment.root, self.config.path, field=PATH_FIELD, error=AuthorizationError)
+        try:
+            reader = _open(self._file)
+            reader.execute("pragma query_only = on")
+            reader.execute("select count(*) from sqlite_master").fetchone()
+        except sqlite3.Error:
+            self.close()
+            raise
+        self._reader, self._guard = reader, Guard(reader)
+
+    def checks(self) -> list[Check]:
+        return [
+            Check(StepName.CONNECT, self._check_connect),
+            Check(StepName.SAMPLE, self._check_sample),
+        ]
+
+    def execute(self, statement: Statement, window: Window, deadline: Deadline) -> Result:
+        assert self._reader is not None  # noqa: S101  connect() comes first
+        assert self._guard is not None  # noqa: S101
+        deadline.require()
+        self._guard.watch(deadline)
+        cursor = self._reader.execute(statement.text, [_bindable(value) for value in statement.values])
+        if cursor.description is None:
+            raise NotAQueryError("The statement returns no rows.", field=TEXT_FIELD)
+        names = [entry[0] for entry in cursor.description]
+        batches = _batches(cursor, window)
+        first = next(batches, [])
+        shape = Shape(names, self._declared(statement, len(names)), first)
+        result = Result(shape.columns, iter(()))
+        result.batches = _converted(shape, first, batches, result.notices)
+        return result
+
+    def catalogue(self) -> Tables:
+        from connections.sources.sqlite.catalogue import SQLiteTables
+
+        return SQLiteTables("sqlite://", self._catalogue_connection)
+
+    def translate(self, exc: Exception) -> AdapterError | None:
+        if isinstance(exc, OverflowError):
+            return InvalidError("An integer parameter does not fit 64 bits.", field="/parameters")
+        if not isinstance(exc, sqlite3.Error):
+            return None
+        text = str(exc)
+        if self._guard is not None and self._guard.overdue:
+            return DeadlineError("The query was stopped when its time ran out.")
+        if self._guard is not None and self._guard.denied_function is not None:
+            return QueryForbiddenError(
+                f"The function {self._guard.denied_function} may not be called here.", field=TEXT_FIELD
+            )
+        if self._guard is not None and self._guard.denied is not None:
+            return NotAQueryError("The statement does more than read.", field=TEXT_FIELD)
+        if "may not be modified" in text or "readonly" in text:
+            return NotAQueryError("The statement does more than read.", field=TEXT_FIELD)
+        if isinstance(exc, sqlite3.DatabaseError) and ("not a database" in text or "malformed" in text):
+            return ProtocolError("The file is not a SQLite database, or it is damaged.", field=PATH_FIELD)
+        return _STATEMENT_ERRORS.get(type(exc), QueryError)(text, field=TEXT_FIELD, hint=_hint(text))
+
+    def close(self) -> None:
+        super().close()
+        for connection in (self._reader, self._catalogue):
+            if connection is not None:
+                connection.close()
+        if self._file is not None:
+            os.close(self._file)
+        self._reader = self._catalogue = self._guard = self._file = None
+
+    def reset(self) -> bool:
+        """Always opens anew: the file is read as one that does not change, and it may have changed since."""
+        self.close()
+        return False
+
+    def server(self) -> Server:
+        return Server("SQLite", sqlite3.sqlite_version)
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _check_connect(self, deadline: Deadline) -> str:
+        self.connect(deadline)
+        assert self._file is not None  # noqa: S101
+        return f"{os.fstat(self._file).st_size} bytes"
+
+    def _check_sample(self, deadline: Deadline) -> str:
+        count = self._count(Statement("select count(*) from sqlite_master"), deadline)
+        return f"{count} tables, views and indexes"
+
+    def _catalogue_connection(self) -> sqlite3.Connection:
+        """A second connection to the same file for our own look-ups, which the guard would refuse."""
+        if self._catalogue is None:
+            assert self._file is not None  # noqa: S101
+            self._catalogue = _open(self._file)
+        return self._catalogue
+
+    def _declared(self, statement: Statement, count: int) -> Sequence[str | None]:
+        from connections.sources.sqlite.catalogue import declared_types
+
+        return declared_types(self._catalogue_connection(), statement, self.lexis, count)
+
+
+def _open(file: int) -> sqlite3.Connection:
+    """A read-only connection to the very file that is open as ``file``."""
+    connection = sqlite3.connect(
+        f"file:/dev/fd/{file}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=0,
+    )
+    if not _holds(file):
+        connection.close()
+        raise AuthorizationError("The file was replaced while it was opened.", field=PATH_FIELD)
+    connection.executescript("pragma trusted_schema = off; pragma cell_size_check = on; pragma temp_store = memory")
+    return connection
+
+
+def _holds(file: int) -> bool:
+    """Whether another descriptor of this process is the same file: SQLite opens by name what we opened safely."""
+    meant = os.fstat(file)
+    for entry in Path("/dev/fd").iterdir():
+        if entry.name.isdigit() and int(entry.name) != file:
+            try:
+                found = os.fstat(int(entry.name))
+            except OSError:  # the listing's own descriptor
+                continue
+            if (found.st_dev, found.st_ino) == (meant.st_dev, meant.st_ino):
+                return True
+    return False
+
+
+def _batches(cursor: sqlite3.Cursor, window: Window) -> Iterator[list[Row]]:
+    skipped = 0
+    while skipped < window.skip:
+        gone = len(cursor.fetchmany(min(BATCH, window.skip - skipped)))
+        if not gone:
+            return
+        skipped += gone
+    left = window.fetch
+    while left and (batch := cursor.fetchmany(min(BATCH, left))):
+        left -= len(batch)
+        yield batch
+    cursor.close()
+
+
+def _converted(
+    shape: Shape, first: list[Row], others: Iterator[list[Row]], notices: list[Notice]
+) -> Iterator[list[Row]]:
+    if first:
+        yield shape.rows(first)
+    for batch in others:
+        before = set(shape.mixed)
+        yield shape.rows(batch)
+        for name in sorted(shape.mixed - before):
+            notices.append(Notice("mixed_types", f"The column {name} holds values of several types."))
+
+
+def _bindable(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ")
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (decimal.Decimal, uuid.UUID, datetime.timedelta)):
+        return str(value)
+    return value
+
+
+_STATEMENT_ERRORS: dict[type[Exception], type[AdapterError]] = {
+    sqlite3.DataError: TooLargeError,
+    sqlite3.InternalError: InternalError,
+}
+
+
+def _hint(text: str) -> str | None:
+    if re.search(r"decode to UTF-?8", text):
+        return "A text is not valid UTF-8. Select hex(column) to see its bytes."
+    if "Incorrect number of bindings" in text:
+        return "Write parameters as :name."
+    return None
+
+
+adapter = SQLiteAdapter
