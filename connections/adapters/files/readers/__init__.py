@@ -1,0 +1,1 @@
+"""Bounded readers, one module for each format."""
