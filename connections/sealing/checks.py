@@ -14,7 +14,7 @@ CHECK_IDS: Final = {
     KeyRingProblem.MALFORMED: "catalog.E002",
     KeyRingProblem.SHORT: "catalog.E003",
     KeyRingProblem.DUPLICATE: "catalog.E004",
-    KeyRingProblem.SECRET_KEY: "catalog.E005",
+    KeyRingProblem.NOT_INDEPENDENT: "catalog.E005",
     KeyRingProblem.NOT_RANDOM: "catalog.E006",
 }
 

@@ -61,7 +61,7 @@ class KeyRingProblem(StrEnum):
     MALFORMED = "malformed"
     SHORT = "short"
     DUPLICATE = "duplicate"
-    SECRET_KEY = "secret_key"
+    NOT_INDEPENDENT = "not_independent"
     NOT_RANDOM = "not_random"
 
 

@@ -72,8 +72,8 @@ class KeyRing(InMemoryOnly):
         for position, entry in enumerate(text.split(","), start=1):
             where = f"Entry {position} of CATALOG_KEYS"
             kid, key = _parse_entry(entry.strip(), where)
-            _refuse_weak(key, where)
             _refuse_derived(key, entry.strip().partition(":")[2], forbidden, where)
+            _refuse_weak(key, where)
             if kid in self._keys or key in self._keys.values():
                 raise KeyRingError(KeyRingProblem.DUPLICATE, f"{where} repeats an id or a key. Each must be new.")
             self._keys[kid] = key
@@ -157,7 +157,7 @@ def _refuse_derived(key: bytes, text: str, forbidden: Iterable[bytes], where: st
     for secret in forbidden:
         if text.encode() == secret or any(_overlap(key, form) for form in _plain_forms(secret)):
             raise KeyRingError(
-                KeyRingProblem.SECRET_KEY,
+                KeyRingProblem.NOT_INDEPENDENT,
                 f"{where} is SECRET_KEY or made from it. The two must be independent. {_MAKE_ONE}",
             )
 
