@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "csp",
     "axes",
     "connections.apps.ConnectionsConfig",
+    *([] if PRODUCTION else ["catalog_project.demo"]),
 ]
 MIDDLEWARE = [
     "connections.api.middleware.RequestMiddleware",
