@@ -37,7 +37,10 @@ def main() -> int:
         signal.signal(sign, _stop)
     _set_environment(arguments.host)
     if not server.port_is_free(arguments.port, arguments.host):
-        print(f"Port {arguments.port} of {arguments.host} is in use. Run: make run PORT=8001", file=sys.stderr)
+        print(
+            f"Port {arguments.port} of {arguments.host} is in use. Run: make run PORT={arguments.port + 1}",
+            file=sys.stderr,
+        )
         return 1
     try:
         _serve(arguments.host, arguments.port)
