@@ -6,6 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from catalog_project.environment import BASE_DIR, env, load, required
 from connections.adapters.egress import Opening
+from connections.sealing.keyring import KeyText
 
 load()
 
@@ -16,7 +17,13 @@ ALLOWED_HOSTS = env.list("CATALOG_ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CATALOG_TRUSTED_ORIGINS", default=[])
 
 # What the catalogue seals secrets with: "id:base64url,id:base64url", the last one the newest.
-CATALOG_KEYS = required("CATALOG_KEYS", "Secrets are sealed with these keys. Make one with: manage.py keys generate")
+CATALOG_KEYS = KeyText(
+    required(
+        "CATALOG_KEYS",
+        "Secrets are sealed with these keys. Make one with: "
+        "python -c \"from connections.sealing.keyring import make_entry; print(make_entry('k1'))\"",
+    )
+)
 CATALOG_RUNNER = env.str("CATALOG_RUNNER", default="local")
 CATALOG_SITE = env.str("CATALOG_SITE", default="local")  # where checks run, as shown with each of them
 CATALOG_FILES_ROOT = env.str("CATALOG_FILES_ROOT", default=str(BASE_DIR / "var" / "files"))

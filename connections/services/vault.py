@@ -78,9 +78,11 @@ def unseal(connection: Connection) -> dict[str, Any]:
     if reason or row is None:
         raise Locked(reason or "The stored secrets are missing.", hint=_HINT)
     try:
-        return _sealer(connection.organisation, row.key_version).open(bytes(row.blob), _place(connection, row))
-    except KeyUnavailable:
+        sealer = _sealer(connection.organisation, row.key_version)
+    except SealError:
         raise Locked("The key that seals the secrets is not available.", hint=_HINT) from None
+    try:
+        return sealer.open(bytes(row.blob), _place(connection, row))
     except SealError as exc:
         ConnectionSecrets.objects.filter(pk=row.pk).update(problem=type(exc).__name__[:32])
         raise Locked("The stored secrets were changed outside the catalogue.", hint=_HINT) from None
