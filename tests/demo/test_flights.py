@@ -85,8 +85,9 @@ def test_files_hold_every_row_and_are_written_once(tmp_path: Path):
     flights.write_files(folder)
     for name, rows in ROWS.items():
         for form in ("csv", "parquet"):
-            assert duckdb.sql(f"SELECT count(*) FROM '{folder / name}.{form}'").fetchall() == [(rows,)]
-    assert duckdb.sql(FIRST_CANCELLED.replace("flights", f"'{folder}/flights.parquet'")).fetchall() == [CANCELLED]
+            assert duckdb.execute(f"SELECT count(*) FROM '{folder / name}.{form}'").fetchall() == [(rows,)]
+    parquet = FIRST_CANCELLED.replace("flights", f"'{folder}/flights.parquet'")
+    assert duckdb.execute(parquet).fetchall() == [CANCELLED]
     assert len((folder / "airlines.jsonl").read_text().splitlines()) == ROWS["airlines"]
     assert openpyxl.load_workbook(folder / "airlines.xlsx")["airlines"].max_row == 1 + ROWS["airlines"]
 
