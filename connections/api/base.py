@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from connections.adapters.schema import Problem, pointer
 from connections.api.middleware import request_id
 from connections.models import APIKey, Connection, Role
 from connections.services import api_keys, connections, tenancy
@@ -23,9 +24,11 @@ class View(APIView):
         body = self.request.data
         if not isinstance(body, dict):
             raise Invalid.at("", "Send a JSON object.")
-        unknown = [name for name in body if name not in known]
+        unknown = [
+            Problem(pointer("", (name,)), "unknown", "This member is not known.") for name in body if name not in known
+        ]
         if unknown:
-            raise Invalid.of([Invalid.at(_pointer(name), "This member is not known.", "unknown").problems[0] for name in unknown])
+            raise Invalid.of(unknown)
         return body
 
     def query_text(self, name: str, *, most: int = 200) -> str:
@@ -69,7 +72,3 @@ def _actor(request: Request, slug: str) -> Actor:
     if request.auth.organisation.slug != slug:
         raise NotFound
     return api_keys.actor_of(request.auth, rid, ip)
-
-
-def _pointer(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")

@@ -30,7 +30,6 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
         raise TypeError("Sealed bytes cannot be looked up.")
 
 
-
 class ConnectionSecrets(Identified):
     """All secrets of one connection in one slot, as one sealed blob.
 

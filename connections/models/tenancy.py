@@ -41,6 +41,12 @@ class Organisation(Identified):
         blank=True,
         help_text=_("Private networks that this organisation may reach, such as 10.1.0.0/16 or 10.1.2.3/32:5432."),
     )
+    budgets = models.JSONField(
+        _("budgets"),
+        default=dict,
+        blank=True,
+        help_text=_('Limits other than the deployment\'s, such as {"preview_rows": 1000, "preview_timeout": 10}.'),
+    )
     allow_unsafe_roles = models.BooleanField(
         _("allow privileged logins"),
         default=False,

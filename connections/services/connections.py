@@ -299,4 +299,3 @@ def _insert(connection: Connection, slug: str) -> bool:
             return False
         raise
     return True
-

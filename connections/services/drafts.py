@@ -88,9 +88,7 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
     before = vault.names(connection)
     new_paths = set(schema.paths(sealed)) - kept
     secrets_changed = bool(new_paths) or {".".join(path) for path in schema.paths(sealed)} != set(before)
-    return Draft(
-        adapter, plain, sealed, _times(sealed, before, new_paths), plain != connection.config, secrets_changed
-    )
+    return Draft(adapter, plain, sealed, _times(sealed, before, new_paths), plain != connection.config, secrets_changed)
 
 
 def merge(model: type[BaseModel], stored: Mapping[str, Any], patch: Mapping[str, Any]) -> Nested:
@@ -174,9 +172,7 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
     return found
 
 
-def _validate(
-    model: type[BaseModel], whole: Nested, found: list[Problem]
-) -> tuple[BaseModel | None, list[Problem]]:
+def _validate(model: type[BaseModel], whole: Nested, found: list[Problem]) -> tuple[BaseModel | None, list[Problem]]:
     try:
         settings = model.model_validate(whole)
     except ValidationError as exc:

@@ -13,27 +13,8 @@ from connections.adapters.limits import Budget
 from connections.models import Connection, Organisation
 from connections.runner.jobs import Job, Operation
 from connections.runner.supervisor import Run, runner
+from connections.services import budgets
 from connections.services.actor import Actor
-
-PREVIEW = "preview"
-EXPORT = "export"
-
-
-def budget(kind: str = PREVIEW) -> Budget:
-    """What one preview or export may produce in this deployment."""
-    if kind == EXPORT:
-        return Budget(
-            rows=settings.CATALOG_EXPORT_ROWS,
-            bytes=settings.CATALOG_EXPORT_BYTES,
-            cell_bytes=settings.CATALOG_CELL_BYTES,
-            memory_bytes=settings.CATALOG_WORKER_BYTES,
-        )
-    return Budget(
-        rows=settings.CATALOG_PREVIEW_ROWS,
-        bytes=settings.CATALOG_PREVIEW_BYTES,
-        cell_bytes=settings.CATALOG_CELL_BYTES,
-        memory_bytes=settings.CATALOG_WORKER_BYTES,
-    )
 
 
 def egress(organisation: Organisation) -> EgressPolicy:
@@ -75,11 +56,11 @@ def submit(
         operation=operation,
         arguments=arguments,
         timeout=timeout,
-        budget=limits or budget(),
+        budget=limits or budgets.preview(organisation),
         egress=egress(organisation).as_dict(),
         root=str(files_root(organisation)),
-        connection_limit=settings.CATALOG_CONNECTION_JOBS,
-        organisation_limit=settings.CATALOG_ORGANISATION_JOBS,
+        connection_limit=int(budgets.limit(organisation, "connection_jobs")),
+        organisation_limit=int(budgets.limit(organisation, "organisation_jobs")),
     )
     return runner(settings.CATALOG_RUNNER).run(job, open_settings)
 

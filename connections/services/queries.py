@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from django.conf import settings
 from pydantic import ValidationError
 
 from connections.adapters import schema
 from connections.adapters.errors import AdapterError
+from connections.adapters.limits import Budget
 from connections.models import Connection, Role
+from connections.runner.frames import Chunk, End, Head
 from connections.runner.jobs import Operation
-from connections.runner.supervisor import Chunk, End, Head, Run
-from connections.services import drafts, events, jobs, state
+from connections.runner.supervisor import Run
+from connections.services import budgets, drafts, events, jobs, state
 from connections.services.actor import Actor
 from connections.services.errors import Invalid
 
@@ -80,7 +81,7 @@ def read(actor: Actor, connection: Connection, request: Request) -> Stream:
     """Start a preview or export, up to its first batch: a failure until then is raised here."""
     actor.require(Role.ANALYST)
     adapter = state.require_usable(connection)
-    limits = _limits(request)
+    limits = _limits(actor, request)
     arguments = {
         "query": _query(adapter.query_class, request.query),
         "parameters": _parameters(request.parameters),
@@ -91,7 +92,7 @@ def read(actor: Actor, connection: Connection, request: Request) -> Stream:
         "integers": request.integers,
         "formulas": request.formulas,
     }
-    timeout = _timeout(request.timeout)
+    timeout = _timeout(actor, request.timeout)
     _record(actor, connection, request, "started")
     try:
         run = jobs.submit(
@@ -114,7 +115,7 @@ def read(actor: Actor, connection: Connection, request: Request) -> Stream:
 def preview(actor: Actor, connection: Connection, request: Request) -> bytes:
     """The JSON answer of a preview, as the REST contract has it."""
     stream = read(actor, connection, request)
-    rows = b",".join(chunk for chunk in stream.chunks() if chunk)
+    rows = b"".join(stream.chunks())
     head = orjson.dumps({"columns": stream.columns})
     tail = orjson.dumps(
         {
@@ -123,7 +124,7 @@ def preview(actor: Actor, connection: Connection, request: Request) -> bytes:
             "request_id": actor.request_id,
         }
     )
-    return b"%s,\"rows\":[%s],%s" % (head[:-1], rows, tail[1:])
+    return b'%s,"rows":[%s],%s' % (head[:-1], rows, tail[1:])
 
 
 def describe(actor: Actor, connection: Connection, query: Any, parameters: Any) -> dict[str, Any]:
@@ -156,7 +157,7 @@ def _browse(actor: Actor, connection: Connection, operation: Operation, argument
             operation,
             arguments,
             lambda: drafts.settings_of(adapter, connection),
-            timeout=settings.CATALOG_PREVIEW_TIMEOUT,
+            timeout=float(budgets.limit(actor.organisation, "preview_timeout")),
             connection=connection,
         ) as run:
             return next(item.fields for item in run if isinstance(item, End))
@@ -183,8 +184,8 @@ def _parameters(parameters: Any) -> dict[str, Any]:
     return parameters
 
 
-def _limits(request: Request) -> Any:
-    limits = jobs.budget(jobs.PREVIEW if request.format == "json" else jobs.EXPORT)
+def _limits(actor: Actor, request: Request) -> Budget:
+    limits = (budgets.preview if request.format == "json" else budgets.export)(actor.organisation)
     for name, most in (("limit", limits.rows), ("offset", 2**53)):
         value = getattr(request, name)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
@@ -194,10 +195,10 @@ def _limits(request: Request) -> Any:
     return limits
 
 
-def _timeout(timeout: Any) -> float:
-    most = settings.CATALOG_PREVIEW_TIMEOUT_MAX
+def _timeout(actor: Actor, timeout: Any) -> float:
+    most = budgets.limit(actor.organisation, "preview_timeout_max")
     if timeout is None:
-        return float(settings.CATALOG_PREVIEW_TIMEOUT)
+        return float(budgets.limit(actor.organisation, "preview_timeout"))
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= most:
         raise Invalid.at("/timeout", f"Seconds, more than 0 and at most {most:g}.")
     return float(timeout)

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from connections.adapters.errors import AdapterError
 from connections.models import Connection, Role, StatusCheck
+from connections.runner.frames import End, StepDone
 from connections.runner.jobs import Operation
-from connections.runner.supervisor import End, StepDone
-from connections.services import drafts, events, jobs, sources, state
+from connections.services import budgets, drafts, events, jobs, sources, state
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
 from connections.services.errors import CheckFailed, Invalid
@@ -35,7 +35,7 @@ def test_changed(actor: Actor, connection: Connection, config: Any, secrets: Any
     return test_draft(actor, drafts.changed(adapter, connection, config, secrets), connection)
 
 
-def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None) -> Report:
+def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None) -> Report:  # noqa: PT028
     """Check a draft in a worker of its own."""
     actor.require(Role.EDITOR)
     sources.usable(draft.adapter.id, actor.organisation)
@@ -82,9 +82,7 @@ def check(actor: Actor, connection: Connection) -> Report:
         Connection.objects.filter(pk=connection.pk, access_version=connection.access_version).update(
             status_ok=row.ok, status_code=row.code, status_at=row.checked_at
         )
-        events.record(
-            actor, "connection.check", connection, result="ok" if row.ok else "failed", code=row.code
-        )
+        events.record(actor, "connection.check", connection, result="ok" if row.ok else "failed", code=row.code)
     return shown(row)
 
 
@@ -117,7 +115,7 @@ def _run(actor: Actor, source: str, open_settings: Any, connection: Connection |
             Operation.CHECK,
             {},
             open_settings,
-            timeout=settings.CATALOG_CHECK_TIMEOUT,
+            timeout=float(budgets.limit(actor.organisation, "check_timeout")),
             connection=connection,
         ) as run:
             for item in run:

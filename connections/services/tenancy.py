@@ -16,7 +16,6 @@ from connections.services.actor import Actor
 from connections.services.errors import Conflict, Invalid, NotFound
 
 
-
 def create_organisation(slug: str, name: str) -> Organisation:
     """A new organisation with its data key."""
     with transaction.atomic():
@@ -72,9 +71,7 @@ def add_member(actor: Actor, email: Any, role: Any) -> None:
     with transaction.atomic():
         people = list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2])
         if len(people) == 1:
-            Membership.objects.get_or_create(
-                organisation=actor.organisation, user=people[0], defaults={"role": role}
-            )
+            Membership.objects.get_or_create(organisation=actor.organisation, user=people[0], defaults={"role": role})
             _let_into_admin(people[0])
         events.record(actor, "member.add", label=email, changes={"role": [None, role]})
 

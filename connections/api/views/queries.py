@@ -83,9 +83,7 @@ class DescribeView(OrganisationView):
 
     def post(self, request: Request, org: str, slug: str) -> Response:
         body = self.json(("query", "parameters"))
-        return Response(
-            queries.describe(self.actor, self.connection, body.get("query"), body.get("parameters", {}))
-        )
+        return Response(queries.describe(self.actor, self.connection, body.get("query"), body.get("parameters", {})))
 
 
 class TablesView(OrganisationView):
@@ -98,11 +96,11 @@ class TablesView(OrganisationView):
         link = None
         if found["has_more"]:
             params = request.query_params.copy()
-            path = orjson.dumps(found["results"][-1]["path"])
+            path = orjson.dumps(found["tables"][-1]["path"])
             params["cursor"] = base64.urlsafe_b64encode(path).decode()
             url = reverse("api:tables", args=[org, slug])
             link = request.build_absolute_uri(f"{url}?{params.urlencode()}")
-        return Response({"results": found["results"], "next": link, "previous": None})
+        return Response({"results": found["tables"], "next": link, "previous": None})
 
 
 class ColumnsView(OrganisationView):
