@@ -31,7 +31,9 @@ class ReaderOptions(Query):
         None, title="Quote", description='CSV. The double quote when left out; "" when nothing is quoted.'
     )
     header: bool | None = Field(
-        None, title="Header row", description="CSV and Excel. Whether the first row names the columns; it does if left out."
+        None,
+        title="Header row",
+        description="CSV and Excel. Whether the first row names the columns; it does if left out.",
     )
     encoding: Encoding | None = Field(
         None, title="Encoding", description="Text formats. Left out: as the byte order mark says, else UTF-8."

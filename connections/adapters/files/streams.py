@@ -100,7 +100,9 @@ def lines(texts: Iterator[str]) -> Iterator[str]:
 def _encoding(start: bytes, chosen: str | None) -> str:
     for magic, meaning in _BINARY.items():
         if start.startswith(magic):
-            raise QueryError(f"This is no text: it looks like {meaning}.", hint="Check the name's ending or set the format.")
+            raise QueryError(
+                f"This is no text: it looks like {meaning}.", hint="Check the name's ending or set the format."
+            )
     if chosen is None and start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     return "utf-8-sig" if chosen in (None, "utf-8") else str(chosen)
@@ -117,9 +119,7 @@ def _sound(
         text = bytes(exc.object)[: exc.start].decode(encoding, "ignore")
         near = position - (len(exc.object) - len(piece)) + exc.start
         word = encoding.removesuffix("-sig").upper()
-        fault = QueryError(
-            f"Byte {max(near, 0)} is not {word}.", hint="Set the encoding, for example windows-1252."
-        )
+        fault = QueryError(f"Byte {max(near, 0)} is not {word}.", hint="Set the encoding, for example windows-1252.")
     except UnicodeError:  # UTF-16 without its mark
         text, fault = "", QueryError("The text has no byte order mark.", hint="Set the encoding to utf-16-le or -be.")
     if "\0" in text:

@@ -110,6 +110,4 @@ _FROM_TEXT: dict[ColumnType, Callable[[str], Any]] = {
     ColumnType.TIMESTAMPTZ: instant,
 }
 FROM_TEXT = {str(kind): convert for kind, convert in _FROM_TEXT.items()}
-TEXTS = TypeSystem(
-    converters=_FROM_TEXT, text=same, fallback=(ColumnType.STRING, same), from_text=FROM_TEXT
-)
+TEXTS = TypeSystem(converters=_FROM_TEXT, text=same, fallback=(ColumnType.STRING, same), from_text=FROM_TEXT)

@@ -104,8 +104,8 @@ def _even(rows: Iterator[Sized], records: _Records, width: int, nulls: set[str])
         elif len(cells) > width:
             if any(row[width:]):
                 raise QueryError(
-                    f"Line {records.line} has {len(row)} cells; the first has {width}.", hint="Check quote and delimiter."
+                    f"Line {records.line} has {len(row)} cells; the first has {width}.",
+                    hint="Check quote and delimiter.",
                 )
             del cells[width:]
         yield size, cells
-
