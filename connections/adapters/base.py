@@ -225,10 +225,10 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         except AdapterError as error:
             raise self._redacted(error) from None
         except Exception as exc:
-            error = self.translate(exc) or InternalError(
+            known = self.translate(exc) or InternalError(
                 f"The {self.label} adapter failed in a way it does not know ({type(exc).__name__})."
             )
-            raise self._redacted(error) from None
+            raise self._redacted(known) from None
 
     def redact(self, text: str) -> str:
         """``text`` without this connection's secrets, in any spelling that drivers are known to print."""

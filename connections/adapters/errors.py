@@ -81,19 +81,19 @@ class AdapterError(Exception):
 class InvalidError(AdapterError):
     code = "invalid"
     title = "Invalid request"
-    fixable_by = "you"
+    fixable_by: ClassVar[FixableBy] = "you"
 
 
 class QueryError(AdapterError):
     code = "query"
     title = "Query rejected"
-    fixable_by = "you"
+    fixable_by: ClassVar[FixableBy] = "you"
 
 
 class QueryForbiddenError(QueryError):
     code = "query_forbidden"
     title = "No permission on an object of the query"
-    fixable_by = "source_admin"
+    fixable_by: ClassVar[FixableBy] = "source_admin"
 
 
 class NotAQueryError(QueryError):
@@ -104,68 +104,68 @@ class NotAQueryError(QueryError):
 class AuthenticationError(AdapterError):
     code = "authentication"
     title = "Login rejected"
-    fixable_by = "you"
+    fixable_by: ClassVar[FixableBy] = "you"
 
 
 class AuthorizationError(AdapterError):
     code = "authorization"
     title = "Access denied"
-    fixable_by = "source_admin"
+    fixable_by: ClassVar[FixableBy] = "source_admin"
 
 
 class TLSError(AdapterError):
     code = "tls"
     title = "Secure connection refused"
-    fixable_by = "source_admin"
+    fixable_by: ClassVar[FixableBy] = "source_admin"
 
 
 class ProtocolError(AdapterError):
     code = "protocol"
     title = "Unexpected answer from the source"
-    fixable_by = "source_admin"
+    fixable_by: ClassVar[FixableBy] = "source_admin"
 
 
 class EgressDeniedError(AdapterError):
     code = "egress_denied"
     title = "Address not allowed"
-    fixable_by = "platform"
+    fixable_by: ClassVar[FixableBy] = "platform"
 
 
 class TooLargeError(AdapterError):
     code = "too_large"
     title = "Answer too large"
-    fixable_by = "you"
+    fixable_by: ClassVar[FixableBy] = "you"
 
 
 class UnsafeRoleError(AdapterError):
     code = "unsafe_role"
     title = "The login has too many rights"
-    fixable_by = "source_admin"
+    fixable_by: ClassVar[FixableBy] = "source_admin"
 
 
 class DriverMissingError(AdapterError):
     code = "driver_missing"
     title = "Driver not installed"
-    fixable_by = "platform"
+    fixable_by: ClassVar[FixableBy] = "platform"
 
 
 class CancelledError(AdapterError):
     code = "cancelled"
     title = "Cancelled"
-    fixable_by = "you"
+    fixable_by: ClassVar[FixableBy] = "you"
 
 
 class InternalError(AdapterError):
     code = "internal"
     title = "Internal error"
-    fixable_by = "platform"
+    fixable_by: ClassVar[FixableBy] = "platform"
 
 
 class TransientError(AdapterError):
     """Worth another try, unchanged."""
 
     transient = True
-    fixable_by = "network"
+    fixable_by: ClassVar[FixableBy] = "network"
 
 
 class UnreachableError(TransientError):
@@ -181,25 +181,25 @@ class RateLimitedError(TransientError):
 class WorkerCrashedError(TransientError):
     code = "worker_crashed"
     title = "The worker process died"
-    fixable_by = "platform"
+    fixable_by: ClassVar[FixableBy] = "platform"
 
 
 class DeadlineError(TransientError):
     code = "deadline"
     title = "Time ran out"
-    fixable_by = "you"
+    fixable_by: ClassVar[FixableBy] = "you"
 
 
 class BusyError(TransientError):
     code = "busy"
     title = "No worker is free"
-    fixable_by = "platform"
+    fixable_by: ClassVar[FixableBy] = "platform"
 
 
 class ThrottledError(TransientError):
     code = "throttled"
     title = "Too many requests at once"
-    fixable_by = "you"
+    fixable_by: ClassVar[FixableBy] = "you"
 
 
 def _leaves(base: type[AdapterError]) -> dict[str, type[AdapterError]]:

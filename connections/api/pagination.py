@@ -40,8 +40,8 @@ class NewestFirst(pagination.CursorPagination):
     def answer(self, queryset: Any, request: Request, shown: Any) -> Response:
         """One page of ``queryset``, each row through ``shown``."""
         try:
-            rows = self.paginate_queryset(queryset, request)
+            rows: list[Any] = self.paginate_queryset(queryset, request) or []
         except (ValueError, OverflowError):
             raise Invalid.at("/cursor", "This is not a cursor of this list.") from None
-        results = [shown(row) for row in rows or []]
+        results = [shown(row) for row in rows]
         return Response({"results": results, "next": self.get_next_link(), "previous": self.get_previous_link()})

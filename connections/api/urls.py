@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from connections.api.views import connections, organisations, queries, sources, status
 
 app_name = "api"
 
-_connection = [
+_connection: list[URLPattern] = [
     path("", connections.ConnectionDetail.as_view(), name="connection"),
     path("status/", status.StatusView.as_view(), name="status"),
     path("status/history/", status.StatusHistory.as_view(), name="status-history"),
@@ -20,7 +20,7 @@ _connection = [
     path("resume/", connections.ResumeView.as_view(), name="resume"),
     path("clone/", connections.CloneView.as_view(), name="clone"),
 ]
-_organisation = [
+_organisation: list[URLPattern | URLResolver] = [
     path("", organisations.OrganisationDetail.as_view(), name="organisation"),
     path("connections/", connections.ConnectionList.as_view(), name="connections"),
     path("connections/test/", status.TestView.as_view(), name="test"),

@@ -13,6 +13,8 @@ from connections.models.base import Identified, TenantQuerySet
 from connections.models.tenancy import Organisation
 
 if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
     from connections.models.secrets import ConnectionSecrets
 
 
@@ -48,7 +50,7 @@ class Connection(Identified):
     objects = TenantQuerySet["Connection"].as_manager()
 
     if TYPE_CHECKING:
-        secrets_rows: models.manager.RelatedManager[ConnectionSecrets]
+        secrets_rows: RelatedManager[ConnectionSecrets]
 
     class Meta:
         verbose_name = _("connection")

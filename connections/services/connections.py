@@ -148,7 +148,7 @@ def delete(actor: Actor, connection: Connection, *, if_match: int | None = None,
         connection.delete()
 
 
-def pause(actor: Actor, connection: Connection, reason: str) -> Connection:
+def pause(actor: Actor, connection: Connection, reason: Any) -> Connection:
     """Stop all use of a connection, and say why. Pausing a paused one changes its reason."""
     actor.require(Role.EDITOR)
     if not isinstance(reason, str) or len(reason) > 500:
@@ -270,7 +270,7 @@ def _creation(connection: Connection, draft: Draft) -> dict[str, Any]:
     return {"name": [None, connection.name], "config": [None, draft.config], "secrets": sorted(draft.set_at)}
 
 
-def _save_with_slug(connection: Connection, wanted: str | None) -> None:
+def _save_with_slug(connection: Connection, wanted: Any) -> None:
     """Insert the row under ``wanted``, or under a slug of its name, with ``-2`` and so on until one is free."""
     if wanted is not None:
         if not isinstance(wanted, str) or wanted != slugify(wanted) or not 0 < len(wanted) <= 80 or wanted == "test":

@@ -43,7 +43,7 @@ class PreviewView(OrganisationView):
 
     def post(self, request: Request, org: str, slug: str) -> HttpResponseBase:
         format_ = _format(request)
-        options = {
+        options: dict[str, Any] = {
             "integers": self._choice("integers", ("number", "string")),
             "formulas": self._choice("formulas", ("escape", "keep")),
         }
