@@ -121,11 +121,9 @@ class FilesAdapter(Adapter[ConfigT, FilesQuery], Generic[ConfigT]):
             if len(query.table) == 2:
                 query = query.model_copy(update={"sheet": query.table[1]})
             reading = self._read(name, query, deadline, "/query/table")
-            return (
-                reading
-                if query.file_column is None
-                else self._joined([Part(name, reading, _fallback(name, query))], query, deadline)
-            )
+            if query.file_column is None:
+                return reading
+            return self._joined([Part(name, reading, _fallback(name, query))], query, deadline)
         names = self._matching(query, deadline)
         parts = []
         for name in names:

@@ -113,7 +113,7 @@ def converter(kind: Any) -> Convert:
     if found == ColumnType.INTERVAL:
         unit = _UNITS[kind.unit]
         return _number(pyarrow.int64(), lambda value: duration(value * unit))
-    return lambda array: array.to_pylist()  # type: ignore[no-any-return]
+    return lambda array: array.to_pylist()
 
 
 def day(days: int) -> str:

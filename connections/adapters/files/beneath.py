@@ -232,7 +232,7 @@ def _openat2(folder: int, parts: tuple[str, ...], flags: int) -> int | None:
 
 
 @cache
-def _syscall() -> ctypes._NamedFuncPointer | None:  # type: ignore[name-defined]
+def _syscall() -> ctypes._NamedFuncPointer | None:
     if sys.platform != "linux" or platform.machine() == "alpha":
         return None
     call = ctypes.CDLL(None, use_errno=True).syscall

@@ -2,7 +2,8 @@
 
 The columns are the members of the first 1,000 records, or of the first 1 MiB, in the order in which they appear; a
 record without one has null there. A record that comes later with a member of a new name is an error: it would be
-left out silently otherwise. Naming it in ``types`` makes it a column. Numbers keep every digit, whole ones up to 4,300 digits.
+left out silently otherwise. Naming it in ``types`` makes it a column. Numbers keep their value to the last digit;
+whole ones may have 4,300.
 
 In a JSON document the records are the array at the pointer ``records``; without one, the outermost array, or the
 first member of the outermost object that is an array of objects; or else the object itself is the only record.

@@ -91,7 +91,7 @@ def _even(rows: Iterator[Sized], width: int) -> Iterator[Sized]:
     for size, row in rows:
         if len(row) > width:
             raise QueryError(
-                f"A row has {len(row)} cells; the first has {width}.", hint="Set header to false, or fix it."
+                f"A row has {len(row)} cells; the first has {width}.", hint="Name every column in the first row."
             )
         yield size, row + [None] * (width - len(row))
 

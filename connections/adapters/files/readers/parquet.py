@@ -45,7 +45,7 @@ def read(file: BinaryIO, deadline: Deadline) -> Reading:
     def rows(skip: int, take: int) -> Iterator[list[Row]]:
         with _worded():
             found = _found(_opened(file, texts), columns, skip, take, deadline)
-            yield from batches(found)
+            yield from map(list[Row], batches(found))
 
     return Reading(columns, rows, opened.metadata.num_rows)
 
