@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Generator
+from importlib.util import find_spec
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures", "tests.catalogue"]
+pytest_plugins = ["tests.servers.fixtures"]
+if find_spec("connections.runner.supervisor"):
+    pytest_plugins.append("tests.catalogue")
 
 CI = os.environ.get("CI") == "true"
 
