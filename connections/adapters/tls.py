@@ -1,145 +1,146 @@
-"""TLS as a source's settings ask for it: the context to connect with, and what a refused handshake means."""
+"""TLS settings as Python's and as C libraries' drivers take them, and what a server's certificate says."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import ssl
 import tempfile
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from connections.adapters.errors import InvalidError, TLSError
+from connections.adapters.errors import TLSError
 from connections.adapters.network import TLS, TLSMode
 
-# What OpenSSL calls a server's wish for a client certificate that it did not get, or did not accept.
-_CLIENT_CERTIFICATE_ALERTS = re.compile(
+FIELD = "/config/tls"
+_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+
+
+@dataclass(frozen=True, slots=True)
+class PEMFiles:
+    """Paths of what a driver wants as files; None for what is not set."""
+
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+
+
+def write_pem_files(tls: TLS, folder: Path | None) -> PEMFiles:
+    """Write the settings' PEM texts into ``folder`` (None: the system's), each readable by its owner alone."""
+    certificate = tls.certificate.get_secret_value() if tls.certificate else None
+    key = tls.key.get_secret_value() if tls.key else None
+    return PEMFiles(_write(folder, tls.ca), _write(folder, certificate), _write(folder, key))
+
+
+def _write(folder: Path | None, text: str | None) -> Path | None:
+    if text is None:
+        return None
+    descriptor, name = tempfile.mkstemp(suffix=".pem", dir=folder)  # 0600 from its first byte on
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    return Path(name)
+
+
+def remove_pem_files(files: PEMFiles) -> None:
+    for path in (files.ca, files.certificate, files.key):
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def system_authorities() -> str | None:
+    """The file of the system's certificate authorities, for libraries whose own default is elsewhere."""
+    compiled_in = ssl.get_default_verify_paths().openssl_cafile
+    return next((path for path in (compiled_in, *_BUNDLES) if path and os.path.exists(path)), None)
+
+
+def context(tls: TLS, folder: Path | None) -> ssl.SSLContext:
+    """A client's context for ``tls``, at least TLS 1.2. ``folder`` is where a client certificate passes through.
+
+    Raises ``TLSError`` for PEM texts that cannot be read.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.check_hostname = tls.mode is TLSMode.VERIFY_FULL
+    made.verify_mode = ssl.CERT_REQUIRED if tls.mode in (TLSMode.VERIFY_CA, TLSMode.VERIFY_FULL) else ssl.CERT_NONE
+    _load_authorities(made, tls)
+    _load_client_certificate(made, tls, folder)
+    return made
+
+
+def _load_authorities(made: ssl.SSLContext, tls: TLS) -> None:
+    if made.verify_mode is ssl.CERT_NONE:
+        return
+    if tls.ca is None:
+        # The compiled-in places: load_default_certs() would let SSL_CERT_FILE of the environment choose others.
+        places = ssl.get_default_verify_paths()
+        made.load_verify_locations(cafile=system_authorities(), capath=places.openssl_capath)
+        return
+    try:
+        made.load_verify_locations(cadata=tls.ca)
+    except (ssl.SSLError, ValueError):
+        raise TLSError("The CA certificate is not PEM.", field=f"{FIELD}/ca", step="tls") from None
+
+
+def _load_client_certificate(made: ssl.SSLContext, tls: TLS, folder: Path | None) -> None:
+    if tls.certificate is None:
+        return
+    files = write_pem_files(tls, folder)
+    try:
+        made.load_cert_chain(str(files.certificate), str(files.key) if files.key else None, password=_no_password)
+    except (ssl.SSLError, ValueError):
+        raise TLSError(
+            "The client certificate and its key cannot be read, or do not belong together.",
+            field="/secrets/tls/certificate",
+            step="tls",
+        ) from None
+    finally:
+        remove_pem_files(files)
+
+
+def _no_password() -> str:
+    """Instead of OpenSSL's prompt on the terminal."""
+    raise ValueError("The key is encrypted.")
+
+
+def described(secured: ssl.SSLSocket) -> str:
+    """What to show of a finished handshake: ``TLSv1.3, CN=db.example.com, expires 2027-01-02``."""
+    parts = [secured.version() or "TLS"]
+    der = secured.getpeercert(binary_form=True)
+    if der:
+        from cryptography import x509  # loaded for a status check only
+
+        certificate = x509.load_der_x509_certificate(der)
+        parts.append(certificate.subject.rfc4514_string() or "no subject")
+        parts.append(f"expires {certificate.not_valid_after_utc.date().isoformat()}")
+    return ", ".join(parts)
+
+
+def refused(exc: ssl.SSLError) -> TLSError:
+    """A failed handshake in words."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return TLSError(
+            f"The server's certificate was refused: {exc.verify_message.rstrip('.')}.",
+            field=FIELD,
+            step="tls",
+            hint=_HINTS.get(exc.verify_code, "Give the CA certificate that signed the server's."),
+        )
+    if _WANTS_CERTIFICATE.search(exc.reason or ""):
+        return TLSError(
+            "The server asks for a client certificate, or does not accept the one it got.",
+            field="/secrets/tls/certificate",
+            step="tls",
+            hint="Give a client certificate and its key that the server accepts.",
+        )
+    reason = (exc.reason or "the server ended it").replace("_", " ").lower()
+    return TLSError(f"The TLS handshake failed: {reason}.", field=FIELD, step="tls")
+
+
+_WANTS_CERTIFICATE = re.compile(
     r"ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_EXPIRED|CERTIFICATE_UNKNOWN"
     r"|CERTIFICATE_REVOKED|UNSUPPORTED_CERTIFICATE)"
 )
-
-
-def ssl_context(tls: TLS, scratch: Path | None) -> ssl.SSLContext:
-    """A client's context for ``tls``, TLS 1.2 at the least.
-
-    The environment is not asked (``SSL_CERT_FILE`` changes nothing). A client key is written for the moment of
-    loading, to memory or, where the system has no such file, to ``scratch``. Raises ``InvalidError`` for a
-    certificate or key that cannot be used, and for mode ``disable``, which has no context.
-    """
-    if tls.mode is TLSMode.DISABLE:
-        raise InvalidError("TLS is turned off for this connection.", field="/config/tls/mode")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = tls.mode is TLSMode.VERIFY_FULL
-    context.verify_mode = ssl.CERT_NONE if tls.mode is TLSMode.REQUIRE else ssl.CERT_REQUIRED
-    _trust(context, tls.ca)
-    if tls.certificate is not None or tls.key is not None:
-        _identify(context, tls, scratch)
-    return context
-
-
-def tls_error(
-    exc: ssl.SSLError,
-    host: str,
-    *,
-    host_field: str = "/config/host",
-    ca_field: str = "/config/tls/ca",
-    certificate_field: str = "/secrets/tls/certificate",
-) -> TLSError:
-    """A failed handshake with ``host`` as an error that says which side is at fault, and at which setting."""
-    reason = exc.reason or ""
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return _not_trusted(exc, host, host_field, ca_field)
-    if _CLIENT_CERTIFICATE_ALERTS.search(reason):
-        return TLSError(
-            f"{host} asks for a client certificate, or does not accept the one it got.",
-            field=certificate_field,
-            step="tls",
-            hint="Enter a client certificate and its key that the server accepts.",
-        )
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return TLSError(
-            f"{host} does not speak TLS on this port.",
-            field=host_field,
-            step="tls",
-            hint="Check the port, and that the server offers TLS.",
-        )
-    words = reason.replace("_", " ").lower() or "the handshake failed"
-    return TLSError(f"No secure connection to {host}: {words}.", field=host_field, step="tls")
-
-
-def session_detail(connection: ssl.SSLSocket | ssl.SSLObject) -> str:
-    """What a status check shows of a session: ``TLSv1.3, expires 2027-01-02``."""
-    version = connection.version() or "TLS"
-    certificate: dict[str, Any] = dict(connection.getpeercert() or {})  # empty when it was not verified
-    expires = certificate.get("notAfter")
-    if not expires:
-        return f"{version}, certificate not verified"
-    seconds = ssl.cert_time_to_seconds(expires)
-    return f"{version}, expires {_day(seconds)}"
-
-
-def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
-
-
-def _not_trusted(exc: ssl.SSLCertVerificationError, host: str, host_field: str, ca_field: str) -> TLSError:
-    about_name = "mismatch" in exc.verify_message
-    return TLSError(
-        f"The certificate of {host} is not accepted: {exc.verify_message.rstrip('.')}.",
-        field=host_field if about_name or "expired" in exc.verify_message else ca_field,
-        step="tls",
-        hint="Use the name that is in the certificate."
-        if about_name
-        else "Enter the certificate of the authority that signed it, or have the server's certificate renewed.",
-    )
-
-
-def _trust(context: ssl.SSLContext, ca: str | None) -> None:
-    if ca is None:
-        # The compiled-in places; load_default_certs() would let the environment choose others.
-        places = ssl.get_default_verify_paths()
-        context.load_verify_locations(
-            cafile=places.openssl_cafile if os.path.isfile(places.openssl_cafile) else None,
-            capath=places.openssl_capath,
-        )
-        return
-    try:
-        context.load_verify_locations(cadata=ca)
-    except (ssl.SSLError, ValueError):
-        raise InvalidError("The CA certificate is not PEM text of a certificate.", field="/config/tls/ca") from None
-
-
-def _identify(context: ssl.SSLContext, tls: TLS, scratch: Path | None) -> None:
-    if tls.certificate is None or tls.key is None:
-        lacking = "certificate" if tls.certificate is None else "key"
-        raise InvalidError("A client certificate and its key are needed together.", field=f"/secrets/tls/{lacking}")
-    pem = f"{tls.certificate.get_secret_value().strip()}\n{tls.key.get_secret_value().strip()}\n"
-    try:
-        with _for_a_moment(pem, scratch) as path:
-            context.load_cert_chain(path, password=b"")  # b"": an encrypted key fails, it does not ask a terminal
-    except (ssl.SSLError, ValueError):
-        raise InvalidError(
-            "The client certificate and key cannot be used together.",
-            field="/secrets/tls/key",
-            hint="Enter both as PEM, the key without a passphrase.",
-        ) from None
-
-
-@contextlib.contextmanager
-def _for_a_moment(text: str, scratch: Path | None) -> Iterator[str]:
-    """A path whose file holds ``text`` until the block ends: OpenSSL loads a key from files only."""
-    if hasattr(os, "memfd_create"):
-        fd, path = os.memfd_create("key", os.MFD_CLOEXEC), None
-    else:
-        fd, path = tempfile.mkstemp(dir=scratch)  # mode 0600
-    try:
-        os.write(fd, text.encode())
-        yield path or f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
-        if path is not None:
-            os.unlink(path)
+_HINTS = {  # OpenSSL's X509_V_ERR codes, from x509_vfy.h
+    10: "The certificate has expired: its owner must renew it.",
+    62: "The certificate is for another host name. Check the host, or verify the authority only (verify-ca).",
+    64: "The certificate is for another address. Use the host's name, or verify the authority only (verify-ca).",
+}
