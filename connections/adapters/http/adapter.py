@@ -13,7 +13,6 @@ from connections.adapters.base import Adapter, Check
 from connections.adapters.contract import Driver, Notice, Result, Server
 from connections.adapters.errors import AdapterError, RateLimitedError, TransientError
 from connections.adapters.http.binding import Request, bind
-from connections.adapters.http.columns import Layout
 from connections.adapters.http.config import BasicAuth, BearerAuth, HeaderAuth, HTTPConfig
 from connections.adapters.http.failures import failure, status_error
 from connections.adapters.http.pages import Page
@@ -93,11 +92,9 @@ class HTTPAdapter(Adapter[ConfigT, HTTPQuery]):
         reading = Reading(
             self.fetch, query, request, self.config.base_url, limit=limit, offset=offset, deadline=deadline
         )
-        sample = reading.sample()
-        layout = Layout(sample)
         return Result(
-            columns=layout.columns,
-            batches=reading.batches(sample, layout),
+            columns=reading.columns(),
+            batches=reading.batches(),
             total=reading.total() if count else None,
             notices=reading.notices,
         )

@@ -21,12 +21,16 @@ LINES = frozenset(
 
 
 class Page(Protocol):
-    """Records on their way. ``bytes`` and ``read`` count what has come, ``total`` is None until all is known."""
+    """Records on their way. ``read`` counts them, ``total`` is None where their number is not known beforehand."""
 
-    bytes: int
     read: int
     total: int | None
     answer: Answer
+
+    @property
+    def bytes(self) -> int:
+        """How much of the answer the records so far took."""
+        ...
 
     def records(self) -> Generator[Any, None, None]: ...
 
@@ -43,8 +47,8 @@ class WholePage:
         with answer:
             body = answer.body()
         self.answer = answer
-        self.bytes = len(body)
         self.read = 0
+        self._size = len(body)
         self.document = Document(decode(body)) if answer.status not in (204, 205) else None
         try:
             self._found = select(self.document) if self.document is not None else []
@@ -56,6 +60,10 @@ class WholePage:
         for record in self._found:
             self.read += 1
             yield record
+
+    @property
+    def bytes(self) -> int:
+        return self._size * self.read // (self.total or 1)
 
     def last(self) -> Document | None:
         return self.document

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from connections.adapters.contract import Notice
+from connections.adapters.contract import Column, Notice
 from connections.adapters.http.binding import Request
 from connections.adapters.http.columns import Layout, fields
 from connections.adapters.http.pages import Page, page_of
@@ -51,35 +51,42 @@ class Reading:
         self._page: Page | None = None
         self._bytes_before = 0
         self._wanted = limit + 1 if limit else DESCRIBED_ROWS
+        self._passed: list[Any] = []
+        self._sample: list[dict[str, Any]] = []
         self._records = self._after_offset(first)
 
-    def sample(self) -> list[dict[str, Any]]:
-        """The records that tell the columns: all that are wanted, up to 10 000 of them or 8 MiB of answers."""
-        found: list[dict[str, Any]] = []
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, told by all records that are wanted, up to 10 000 of them or 8 MiB of answers."""
+        before = 0
         for record in islice(self._records, min(self._wanted, SAMPLE_ROWS)):
-            found.append(fields(record, self._query.flatten))
-            if self._bytes_read() >= SAMPLE_BYTES:
+            before = before if self._sample else self._bytes_read()
+            self._sample.append(self._fields(record))
+            if self._bytes_read() - before >= SAMPLE_BYTES:
                 break
-        return found
+        self._layout = Layout(self._sample or map(self._fields, self._passed))
+        return self._layout.columns
 
-    def batches(self, sample: list[dict[str, Any]], layout: Layout) -> Iterator[list[Any]]:
-        """The rows of the sample and then of what follows, ``limit + 1`` in all."""
+    def batches(self) -> Iterator[list[Any]]:
+        """The rows of the sample and then of what follows, ``limit + 1`` in all. ``columns`` comes first."""
         most = self._limit + 1
+        records = chain(self._sample, map(self._fields, self._records))
         with closing(self._records):
-            for start in range(0, min(len(sample), most), BATCH_ROWS):
-                yield [layout.row(record) for record in sample[start : min(start + BATCH_ROWS, most)]]
-            left = most - len(sample)
-            while left > 0 and (batch := self._batch(layout, min(left, BATCH_ROWS))):
-                left -= len(batch)
+            while most > 0 and (batch := list(map(self._layout.row, islice(records, min(most, BATCH_ROWS))))):
+                most -= len(batch)
                 yield batch
-        self.notices.extend(notice for notice in [layout.notice()] if notice is not None)
+        self.notices.extend(notice for notice in [self._layout.notice()] if notice is not None)
 
     def total(self) -> int | None:
         """How many records the query has, where one whole answer has them all."""
         return self._page.total if self._page is not None and isinstance(self._query.paging, NoPaging) else None
 
-    def _batch(self, layout: Layout, most: int) -> list[Any]:
-        return [layout.row(fields(record, self._query.flatten)) for record in islice(self._records, most)]
+    def _fields(self, record: Any) -> dict[str, Any]:
+        return fields(record, self._query.flatten)
+
+    def _pass(self, record: Any) -> None:
+        """Keep some of the records before the offset: where none come after it, they tell the columns."""
+        if len(self._passed) < DESCRIBED_ROWS:
+            self._passed.append(record)
 
     def _bytes_read(self) -> int:
         return self._bytes_before + (self._page.bytes if self._page is not None else 0)
@@ -102,6 +109,7 @@ class Reading:
                 for record in records:
                     if skip:
                         skip -= 1
+                        self._pass(record)
                     else:
                         yield record
             following = pages.following(following, page)
