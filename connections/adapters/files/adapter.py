@@ -26,6 +26,7 @@ from connections.adapters.files.union import Part, union
 from connections.adapters.limits import Deadline
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+EVERYTHING = 2**62
 MAX_JOINED = 100
 """Files that one pattern reads."""
 
@@ -135,7 +136,7 @@ class FilesAdapter(Adapter[ConfigT, FilesQuery], Generic[ConfigT]):
         def read_file(name: str, types: Mapping[str, str] | None) -> Reading:
             self._opened.close()
             changed = query if types is None else query.model_copy(update={"types": dict(types)})
-            return self._read(name, changed, deadline, "/query/pattern")
+            return self._read(name, changed, deadline, "/query/pattern" if query.table is None else "/query/table")
 
         return union(parts, read_file, query.file_column)
 
@@ -174,13 +175,10 @@ class FilesAdapter(Adapter[ConfigT, FilesQuery], Generic[ConfigT]):
 
     def _count(self, query: FilesQuery, deadline: Deadline) -> int:
         """All rows: told by the file where it says, else read through once as text."""
-        reading = self._reading(query, deadline)
-        if reading.total is None:
-            types = None if query.file_column or query.pattern else "text"
-            plain = self._reading(query.model_copy(update={"types": types or query.types}), deadline)
-            total = sum(len(batch) for batch in plain.rows(0, 2**62))
-        else:
-            total = reading.total
+        total = self._reading(query, deadline).total
+        if total is None:
+            plain = query if isinstance(query.types, Mapping) else query.model_copy(update={"types": "text"})
+            total = sum(len(batch) for batch in self._reading(plain, deadline).rows(0, EVERYTHING))
         self._opened.close()
         return total
 

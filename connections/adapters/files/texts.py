@@ -2,8 +2,8 @@
 
     boolean      true, false, in lower, upper or title case
     integer      as one writes it: no plus sign, no leading zero, up to 38 digits. 007 and +49 are text
-    float        with point or exponent, and only if a 64-bit float keeps its value; NaN and inf beside numbers
-    decimal      with point, up to 76 digits, where a float would not keep them
+    float        with point or exponent, and only if a 64-bit float keeps its value; nan and inf too
+    decimal      up to 76 digits, where neither of the two would keep them
     date         2024-02-29
     timestamp    2024-02-29 10:11, with or without seconds and up to six decimals; T or blank between
     timestamptz  the same with Z or an offset; told in UTC
@@ -31,6 +31,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?")
 _OFFSET = re.compile(r" ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$")
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_WORDS = {"nan", "NaN", "inf", "-inf", "Infinity", "-Infinity"}
 _SAFE_LENGTH = 15  # digits that a 64-bit float always keeps
 _MAX_DECIMAL = 78  # 76 digits, sign and point
 
@@ -48,6 +49,8 @@ def whole(text: str) -> int:
 
 
 def floating(text: str) -> float | str:
+    if text in _WORDS:
+        return real(float(text))
     if _NUMBER.fullmatch(text) is None:
         raise ValueError
     value = float(text)
