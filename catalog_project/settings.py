@@ -139,7 +139,7 @@ USE_TZ = True
 LOCALE_PATHS = [BASE_DIR / "connections" / "locale"]
 
 STATIC_URL = "static/"
-STATIC_ROOT = env.str("CATALOG_STATIC_ROOT", default=str(BASE_DIR / "var" / "static"))
+STATIC_ROOT = env.str("CATALOG_STATIC_ROOT", default=str(BASE_DIR / "var" / "static")) if PRODUCTION else None
 WHITENOISE_USE_FINDERS = not PRODUCTION
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -1,13 +1,14 @@
 """What every test shares: the real servers, and the rule that CI skips nothing."""
 
 import os
+import sys
 from collections.abc import Generator
 from importlib.util import find_spec
 
 import pytest
 
 pytest_plugins = ["tests.servers.fixtures"]
-if find_spec("connections.runner.supervisor"):
+if "connections.runner.supervisor" in sys.modules or find_spec("connections.runner.supervisor"):
     pytest_plugins.append("tests.catalogue")
 
 CI = os.environ.get("CI") == "true"
@@ -36,3 +37,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     if CI:
         refuse_skip(report)
     return report
+
+
+def pytest_configure() -> None:
+    """Hash passwords fast: tests make many people, and guess none of their passwords."""
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -33,9 +33,12 @@ class NewestFirst(pagination.CursorPagination):
 
     def decode_cursor(self, request: Request) -> Any:
         try:
-            return super().decode_cursor(request)
+            cursor = super().decode_cursor(request)
         except exceptions.NotFound:
-            raise Invalid.at("/cursor", "This is not a cursor of this list.") from None
+            cursor = None
+        if (cursor is not None and cursor.position is not None) or "cursor" not in request.query_params:
+            return cursor
+        raise Invalid.at("/cursor", "This is not a cursor of this list.")
 
     def answer(self, queryset: Any, request: Request, shown: Any) -> Response:
         """One page of ``queryset``, each row through ``shown``."""

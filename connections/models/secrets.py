@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from django.db import models
-from django.db.models.functions import Now
+from django.utils import timezone
 
 from connections.models.base import Identified, TenantQuerySet
 from connections.models.connections import Connection
@@ -46,7 +46,7 @@ class ConnectionSecrets(Identified):
     names = models.JSONField(default=dict)
     fingerprint = models.CharField(max_length=64)
     problem = models.CharField(max_length=32, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(default=timezone.now)
 
     objects = TenantQuerySet["ConnectionSecrets"].as_manager()
 

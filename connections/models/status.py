@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.base import Identified, TenantQuerySet
@@ -22,7 +22,7 @@ class StatusCheck(Identified):
     report = models.JSONField(default=dict)
     duration_ms = models.FloatField(_("duration"))
     site = models.CharField(_("site"), max_length=64)
-    checked_at = models.DateTimeField(_("checked at"), db_default=Now())
+    checked_at = models.DateTimeField(_("checked at"), default=timezone.now)
 
     objects = TenantQuerySet["StatusCheck"].as_manager()
 

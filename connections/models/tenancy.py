@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.base import Identified, TenantQuerySet
@@ -53,7 +53,7 @@ class Organisation(Identified):
         help_text=_("Preview with database roles that cannot be contained. The platform must allow it too."),
     )
     suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True)
-    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("organisation")
@@ -71,7 +71,7 @@ class OrganisationKey(Identified):
     version = models.PositiveIntegerField(default=1)
     ring_key = models.CharField(max_length=32)
     blob = models.BinaryField()
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         default_permissions = ()
@@ -84,7 +84,7 @@ class Membership(Identified):
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.VIEWER)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = TenantQuerySet["Membership"].as_manager()
 
