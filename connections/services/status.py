@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from connections.adapters.errors import AdapterError
 from connections.models import Connection, Role, StatusCheck
@@ -77,7 +78,7 @@ def check(actor: Actor, connection: Connection) -> Report:
             report=report,
             duration_ms=report["duration_ms"],
             site=report["site"],
-            checked_at=report["checked_at"],
+            checked_at=parse_datetime(report["checked_at"]),
         )
         Connection.objects.filter(pk=connection.pk, access_version=connection.access_version).update(
             status_ok=row.ok, status_code=row.code, status_at=row.checked_at
@@ -100,7 +101,7 @@ def history(actor: Actor, connection: Connection) -> QuerySet[StatusCheck]:
 
 def shown(row: StatusCheck) -> Report:
     """A stored check as the REST contract shows it."""
-    report: Report = {**row.report, "checked_at": _iso(row.checked_at)}
+    report: Report = row.report
     return report
 
 
