@@ -173,9 +173,11 @@ class Environment:
     """What the deployment grants to an adapter of one organisation.
 
     ``root`` is the only folder whose files the adapter may read; ``scratch`` is a private folder of the worker
-    (0700) for material that a driver wants as a file, such as certificates.
+    (0700) for material that a driver wants as a file, such as certificates. ``allow_unsafe_roles`` lets previews run
+    under a login that a read-only guard cannot contain (a superuser); it is the platform's word, not the customer's.
     """
 
     egress: EgressPolicy
     root: Path | None = None
     scratch: Path | None = None
+    allow_unsafe_roles: bool = False

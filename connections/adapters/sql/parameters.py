@@ -67,6 +67,8 @@ class Statement:
     values: tuple[Any, ...] = ()
     words: tuple[str, ...] = ()
     moves: tuple[tuple[int, int], ...] = ((0, 0),)
+    original: str | None = None
+    """The text as it was sent; None for a statement of ours."""
 
     def origin(self, place: int) -> int:
         """Where in the user's text the character at ``place`` of ours comes from."""
@@ -74,7 +76,7 @@ class Statement:
         return theirs + place - ours
 
 
-FIRST_WORDS = 12
+FIRST_WORDS = 48
 
 
 @lru_cache(maxsize=256)
@@ -133,7 +135,7 @@ def bind(text: str, parameters: Mapping[str, Any], *, lexis: Lexis, style: Style
             writer.place(slot.name, value)
         position = slot.end
     writer.copy(parsed.text, position, len(parsed.text))
-    return Statement("".join(writer.parts), tuple(writer.values), parsed.words, tuple(writer.moves))
+    return Statement("".join(writer.parts), tuple(writer.values), parsed.words, tuple(writer.moves), text)
 
 
 def require_declared(names: set[str], parameters: Mapping[str, Any]) -> None:

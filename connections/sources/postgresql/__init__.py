@@ -1,0 +1,267 @@
+"""PostgreSQL 12 and later, and servers that speak its protocol."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, SecretStr
+
+from connections.adapters.config import SECURITY
+from connections.adapters.contract import Category, Column, Driver, Environment, Notice, Result, Row, Server
+from connections.adapters.errors import (
+    AdapterError,
+    ProtocolError,
+    TLSError,
+    UnreachableError,
+    UnsafeRoleError,
+)
+from connections.adapters.limits import Deadline
+from connections.adapters.network import NetworkConfig, Port, TLSMode
+from connections.adapters.sql.family import Window
+from connections.adapters.sql.lexis import Lexis
+from connections.adapters.sql.parameters import Statement, Style
+from connections.adapters.sql.server import ServerAdapter
+from connections.sources.postgresql.statements import stands_alone
+
+if TYPE_CHECKING:  # the driver is loaded when a connection is opened, not when the source is listed
+    from connections.adapters.sql.tables import Tables
+    from connections.sources.postgresql.guard import Rows, Session
+    from connections.sources.postgresql.rights import Rights
+    from connections.sources.postgresql.values import Bound
+
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # protocol-message-formats, SSLRequest
+
+
+class PostgreSQLConfig(NetworkConfig):
+    default_port: ClassVar[int] = 5432
+    url_schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
+
+    port: Port = Field(5432, title="Port")
+    database: str = Field(
+        title="Database", examples=["sales"], min_length=1, max_length=255, json_schema_extra={"endpoint": False}
+    )
+    user: str = Field(
+        title="User", examples=["reader"], min_length=1, max_length=255, json_schema_extra={"endpoint": False}
+    )
+    password: SecretStr | None = Field(None, title="Password", json_schema_extra={"section": SECURITY})
+
+
+class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
+    """PostgreSQL 12+ and wire-compatible servers, through psycopg 3."""
+
+    id = "postgresql"
+    label = "PostgreSQL"
+    category = Category.DATABASE
+    config_class = PostgreSQLConfig
+    driver = Driver("psycopg", pip="psycopg[binary]>=3.3")
+    docs_url = "https://www.postgresql.org/docs/current/"
+    tested_against = "real: PostgreSQL 18 from pip, Debian's PostgreSQL for TLS"
+    lexis = Lexis(escape_strings=True, dollar_quotes=True, nested_comments=True)
+    style = Style.DOLLAR
+    arrays = True
+    probes_tls = True
+
+    def __init__(self, config: PostgreSQLConfig, environment: Environment) -> None:
+        super().__init__(config, environment)
+        self._session: Session | None = None
+        self._rights: Rights | None = None
+        self._can_write = False
+
+    # Connecting ------------------------------------------------------------------------------------------------
+
+    def connect(self, deadline: Deadline) -> None:
+        if self._session is not None:
+            return
+        from connections.sources.postgresql.guard import Session
+        from connections.sources.postgresql.login import SESSION, Login, log_in
+
+        peer = self.peer(deadline)
+        login = Login(
+            self.config.host,
+            peer.addresses,
+            peer.port,
+            self.config.database,
+            self.config.user,
+            self.config.password.get_secret_value() if self.config.password else None,
+            self.config.tls,
+        )
+        try:
+            connection, pinned = log_in(login, self.scratch(), self.connect_deadline(deadline))
+        except UnreachableError:
+            deadline.require()  # it was the job's own time that ran out
+            raise
+        self._session = Session(connection)
+        try:
+            if not pinned:
+                self._session.pin(SESSION, deadline)
+            self._require_contained(deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def _require_contained(self, deadline: Deadline) -> None:
+        """Refuse a login that the guard cannot hold, unless the platform allows it."""
+        from connections.sources.postgresql.rights import RIGHTS_QUERY, Rights
+
+        self._rights = Rights.of(next(self._ask(Statement(RIGHTS_QUERY), deadline), None))
+        if self._rights.unsafe and not self.environment.allow_unsafe_roles:
+            raise UnsafeRoleError(
+                f"The login {self.config.user} can do more than read: {', '.join(self._rights.found)}.",
+                field="/config/user",
+                step="privileges",
+                hint="Make a role that may only SELECT what is to be previewed, and log in as that.",
+            )
+
+    def start_tls(self, plain: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        plain.sendall(SSL_REQUEST)
+        answer = plain.recv(1)
+        if answer == b"N":
+            raise TLSError(
+                "The server does not offer TLS.",
+                field="/config/tls/mode",
+                step="tls",
+                hint="Turn TLS on at the server, or choose another verification.",
+            )
+        if answer != b"S":
+            raise ProtocolError(
+                "What answers at this host and port does not speak PostgreSQL's protocol.",
+                field="/config/port",
+                step="connect",
+            )
+        return context.wrap_socket(plain, server_hostname=self.config.host)
+
+    def check_database(self, deadline: Deadline) -> str:
+        return self.config.database
+
+    def check_privileges(self, deadline: Deadline) -> str:
+        from connections.sources.postgresql.rights import WRITES_QUERY
+
+        row = next(self._ask(Statement(WRITES_QUERY), deadline), None)
+        self._can_write = bool(row and row[0])
+        return "may write; previews read only" if self._can_write else "reads only"
+
+    def close(self) -> None:
+        super().close()
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def reset(self) -> bool:
+        """Back to a new session's state, by DISCARD ALL; the answer to it is awaited here."""
+        session = self._session
+        if session is None:
+            return False
+        deadline = Deadline.after(5)
+        try:
+            session.end(deadline)
+            session.settle(deadline)
+        except AdapterError:
+            session.close()
+        if session.usable and session.resets:
+            return True
+        self.close()
+        return False
+
+    def server(self) -> Server | None:
+        if self._session is None:
+            return None
+        raw = self._session.connection.info.parameter_status("server_version") or ""
+        return Server("PostgreSQL", raw.split(" ", 1)[0])
+
+    def notices(self) -> list[Notice]:
+        found = []
+        if self.config.tls.mode is TLSMode.DISABLE:
+            found.append(Notice("tls_off", "The connection is not encrypted."))
+        elif self.config.tls.mode is TLSMode.REQUIRE:
+            found.append(Notice("tls_unverified", "The server's certificate is not verified."))
+        if self._rights is not None and self._rights.superuser:
+            found.append(Notice("role_is_superuser", f"The login {self.config.user} is a superuser."))
+        if self._can_write:
+            found.append(Notice("role_can_write", f"The login {self.config.user} may write; a reader would do."))
+        return found
+
+    # Reading ---------------------------------------------------------------------------------------------------
+
+    def execute(self, statement: Statement, window: Window, deadline: Deadline) -> Result:
+        from connections.sources.postgresql.values import encode
+
+        assert self._session is not None  # noqa: S101  connect() comes first
+        bound = encode(statement)
+        if stands_alone(statement.words):
+            rows = self._answered(bound, deadline)
+            wanted = rows.first[window.skip : window.skip + window.fetch]
+            return Result(rows.columns, iter([wanted] if wanted else []), total=len(rows.first))
+        rows = self._queried(bound, window, deadline)
+        return Result(rows.columns, self._batches(rows, window, bound, deadline))
+
+    def describe_statement(self, statement: Statement, deadline: Deadline) -> tuple[Column, ...]:
+        return self.execute(statement, Window(0, 0), deadline).columns
+
+    def catalogue(self) -> Tables:
+        from connections.sources.postgresql.catalogue import PostgreSQLTables
+
+        return PostgreSQLTables(lambda statement: self._ask(statement, Deadline.after(30)), self.config.database)
+
+    def _queried(self, bound: Bound, window: Window, deadline: Deadline) -> Rows:
+        from connections.sources.postgresql.guard import PREFIX, Rejected, in_words
+
+        assert self._session is not None  # noqa: S101
+        try:
+            return self._session.query(bound, window, deadline)
+        except Rejected as error:
+            raise in_words(error, bound, len(PREFIX)) from None
+
+    def _answered(self, bound: Bound, deadline: Deadline) -> Rows:
+        from connections.sources.postgresql.guard import Rejected, in_words
+
+        assert self._session is not None  # noqa: S101
+        try:
+            return self._session.statement(bound, deadline)
+        except Rejected as error:
+            raise in_words(error, bound, 0) from None
+
+    def _batches(self, rows: Rows, window: Window, bound: Bound, deadline: Deadline) -> Iterator[list[Row]]:
+        from connections.sources.postgresql.guard import Rejected, in_words
+
+        session = self._session
+        assert session is not None  # noqa: S101
+        left, batch, more = window.fetch - len(rows.first), rows.first, rows.more
+        try:
+            if rows.first:
+                yield rows.first
+            while more and left > 0:
+                batch = session.fetch(left, deadline, _average(batch))
+                more, left = bool(batch), left - len(batch)
+                if batch:
+                    yield batch
+        except Rejected as error:
+            raise in_words(error, bound, 0) from None
+        finally:
+            session.end(deadline)
+
+    def _ask(self, statement: Statement, deadline: Deadline) -> Iterator[Row]:
+        """The rows of a statement of ours."""
+        for batch in self.execute(statement, Window(0, 100_000), deadline).batches:
+            yield from batch
+
+    def translate(self, exc: Exception) -> AdapterError | None:
+        import psycopg
+
+        if isinstance(exc, psycopg.OperationalError):
+            return UnreachableError("The server ended the connection.", field="/config/host")
+        if isinstance(exc, UnicodeDecodeError):
+            return ProtocolError("The server sent text that is not UTF-8.")
+        return None
+
+
+def _average(batch: list[Row]) -> float:
+    """About the bytes of a row, from a few of the batch."""
+    few = batch[:: max(1, len(batch) // 16)]
+    return sum(len(cell) if isinstance(cell, (str, bytes)) else 16 for row in few for cell in row) / max(1, len(few))
+
+
+adapter = PostgreSQLAdapter

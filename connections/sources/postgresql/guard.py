@@ -1,0 +1,276 @@
+"""The read-only guard: one statement, in a read-only transaction, behind a cursor, in one burst on the wire.
+
+    BEGIN READ ONLY · SET LOCAL statement_timeout · DECLARE … CURSOR FOR <text> · FETCH   one round trip
+    ROLLBACK · DISCARD ALL                                                               sent along, read later
+
+The extended protocol takes one statement at a time, so a text cannot end the transaction and begin another. DECLARE
+takes nothing but a query. What the login itself may do besides is the role's check (``rights``).
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+from psycopg.pq.abc import PGconn, PGresult
+
+from connections.adapters.contract import Column, Row
+from connections.adapters.errors import AdapterError, DeadlineError, NotAQueryError, ProtocolError, UnreachableError
+from connections.adapters.limits import Deadline
+from connections.adapters.sql.family import Window
+from connections.sources.postgresql.errors import rejected
+from connections.sources.postgresql.statements import TEXT_FIELD, is_command
+from connections.sources.postgresql.types import CATALOGUE_QUERY, CATALOGUE_QUERY_13, Book, context
+from connections.sources.postgresql.values import Bound
+
+PREFIX = "declare _preview no scroll cursor for "
+ONE_BURST = 256
+"""Rows that are fetched in the first round trip; a window of no more is over with it."""
+BATCH_BYTES = 512 * 1024
+MOST_ROWS = 5_000
+MARGIN = 0.1
+"""Seconds by which the server's own time-out comes before ours, so that its error arrives."""
+
+_FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+
+Command = tuple[bytes, Sequence[bytes | None] | None, Sequence[int] | None]
+
+
+class Rejected(Exception):
+    """The server refused a statement."""
+
+    def __init__(self, result: PGresult) -> None:
+        field = pq.DiagnosticField
+        self.sqlstate = _text(result.error_field(field.SQLSTATE))
+        self.message = _text(result.error_field(field.MESSAGE_PRIMARY)) or _text(result.error_message)
+        self.hint = _text(result.error_field(field.MESSAGE_HINT)) or None
+        position = result.error_field(field.STATEMENT_POSITION)
+        self.position = int(position) - 1 if position else None  # characters from the text's start
+        super().__init__(self.sqlstate)
+
+
+def _text(raw: bytes | None) -> str:
+    return raw.decode(errors="replace").strip() if raw else ""
+
+
+@dataclass(slots=True)
+class Rows:
+    """The first rows of a statement, loaded; ``more`` when a cursor is left open for the rest."""
+
+    columns: tuple[Column, ...]
+    first: list[Row]
+    more: bool
+
+
+class Session:
+    """One logged-in connection. At most one statement at a time."""
+
+    def __init__(self, connection: PGconn) -> None:
+        self._pg = connection
+        self._pg.nonblocking = 1
+        self.connection: psycopg.Connection[Any] = psycopg.Connection(connection)
+        self.connection.prepare_threshold = None  # DISCARD ALL would leave psycopg's list of prepared ones stale
+        self.connection.autocommit = True
+        self._transformer = Transformer(context(self.connection))
+        self._book = Book()
+        self._owed = 0
+        """Answers (syncs) that were asked for and not yet read."""
+        self._open = False
+        """Whether a transaction of ours is open at the server."""
+        self.resets = True
+        """Whether DISCARD ALL puts the session back; not when it was pinned by SET."""
+        self.server_version = connection.server_version
+
+    # Statements ------------------------------------------------------------------------------------------------
+
+    def query(self, bound: Bound, window: Window, deadline: Deadline) -> Rows:
+        """Run a query behind a cursor and load its first rows. Raises ``Rejected``."""
+        declare = (PREFIX + bound.text).encode()
+        commands: list[Command] = [(declare, bound.values, bound.types)]
+        if window.skip:
+            commands.append((b"move forward %d in _preview" % window.skip, None, None))
+        commands.append((b"fetch forward %d from _preview" % min(window.fetch, ONE_BURST), None, None))
+        whole = window.fetch <= ONE_BURST
+        result = self._run(commands, deadline, whole=whole)
+        more = not whole and result.ntuples == ONE_BURST
+        if not more:
+            self.end(deadline)
+        return self._loaded(result, deadline, more=more)
+
+    def statement(self, bound: Bound, deadline: Deadline) -> Rows:
+        """Run a statement that can stand behind no cursor (SHOW, EXPLAIN), alone. Raises ``Rejected``."""
+        result = self._run([(bound.text.encode(), bound.values, bound.types)], deadline, whole=True)
+        return self._loaded(result, deadline, more=False)
+
+    def fetch(self, left: int, deadline: Deadline, average: float) -> list[Row]:
+        """The next rows of the open cursor, as many as a batch's bytes hold; none when it is at its end."""
+        count = min(left, MOST_ROWS, max(1, int(BATCH_BYTES / max(average, 1.0))))
+        self._send([(b"fetch forward %d from _preview" % count, None, None)], deadline)
+        result = self._answer(deadline)
+        return self._rows(result)
+
+    def end(self, deadline: Deadline) -> None:
+        """Leave the transaction and put the session back; the answers are read when they are needed."""
+        if self._open:
+            self._pg.enter_pipeline_mode()
+            self._queue_end()
+            self._flush(deadline)
+
+    def settle(self, deadline: Deadline) -> None:
+        """Read the answers that are still owed. Raises ``UnreachableError`` when the session is not as new."""
+        while self._owed:
+            for result in self._until_sync(deadline):
+                if result.status in _FAILED:
+                    raise UnreachableError("The session could not be put back.", field="/config/host")
+        if self._pg.pipeline_status != pq.PipelineStatus.OFF:
+            self._pg.exit_pipeline_mode()
+
+    def pin(self, settings: Mapping[str, str], deadline: Deadline) -> None:
+        """Set what the start-up packet could not. DISCARD ALL would undo it, so this session is used once."""
+        self.resets = False
+        values = [(name.encode(), value.encode()) for name, value in settings.items()]
+        self._send([(b"select set_config($1, $2, false)", pair, (25, 25)) for pair in values], deadline)
+        self._answer(deadline)
+
+    def close(self) -> None:
+        self._owed, self._open = 0, False
+        self._pg.finish()
+
+    @property
+    def usable(self) -> bool:
+        idle = pq.TransactionStatus.IDLE
+        return self._pg.status == pq.ConnStatus.OK and self._pg.transaction_status == idle
+
+    # The wire --------------------------------------------------------------------------------------------------
+
+    def _run(self, commands: list[Command], deadline: Deadline, *, whole: bool) -> PGresult:
+        """Send ``commands`` in a guarded transaction and return the last one's answer."""
+        self.end(deadline)
+        self.settle(deadline)
+        timeout = max(1, int((deadline.require() - MARGIN) * 1000))
+        before: list[Command] = [
+            (b"begin isolation level repeatable read read only", None, None),
+            (b"set local statement_timeout = %d" % timeout, None, None),
+        ]
+        self._open = True
+        self._send(before + commands, deadline, end=whole)
+        try:
+            return self._answer(deadline)
+        except Rejected:
+            self.end(deadline)
+            raise
+
+    def _send(self, commands: list[Command], deadline: Deadline, *, end: bool = False) -> None:
+        if self._pg.pipeline_status == pq.PipelineStatus.OFF:
+            self._pg.enter_pipeline_mode()
+        for text, values, types in commands:
+            self._pg.send_query_params(text, values, types)
+        self._pg.pipeline_sync()
+        self._owed += 1
+        if end:
+            self._queue_end()
+        self._flush(deadline)
+
+    def _queue_end(self) -> None:
+        """ROLLBACK has a sync of its own, or an error before it would skip it; DISCARD ALL wants no transaction."""
+        for text in (b"rollback", b"discard all") if self.resets else (b"rollback",):
+            self._pg.send_query_params(text, None)
+            self._pg.pipeline_sync()
+            self._owed += 1
+        self._open = False
+
+    def _answer(self, deadline: Deadline) -> PGresult:
+        """The last answer before the next sync. Raises ``Rejected`` with the first error."""
+        results = list(self._until_sync(deadline))
+        for result in results:
+            if result.status in _FAILED:
+                raise Rejected(result)
+        if not results:
+            raise ProtocolError("The server answered nothing.", field="/config/port")
+        return results[-1]
+
+    def _until_sync(self, deadline: Deadline) -> Iterator[PGresult]:
+        pg = self._pg
+        while True:
+            while pg.is_busy():
+                self._wait(select.POLLIN, deadline)
+                pg.consume_input()
+            result = pg.get_result()
+            if result is None:
+                if pg.status != pq.ConnStatus.OK:
+                    raise self._lost()
+                continue
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                self._owed -= 1
+                return
+            yield result
+
+    def _flush(self, deadline: Deadline) -> None:
+        while self._pg.flush():
+            if self._wait(select.POLLIN | select.POLLOUT, deadline) & select.POLLIN:
+                self._pg.consume_input()
+
+    def _wait(self, events: int, deadline: Deadline) -> int:
+        poll = select.poll()
+        poll.register(self._pg.socket, events)
+        ready = poll.poll(max(0.0, deadline.remaining()) * 1000)
+        if not ready:
+            self.close()  # the server ends the query of a client that is gone
+            raise DeadlineError("The query was stopped when its time ran out.")
+        return ready[0][1]
+
+    def _lost(self) -> AdapterError:
+        self.close()
+        return UnreachableError("The server ended the connection.", field="/config/host")
+
+    # Rows ------------------------------------------------------------------------------------------------------
+
+    def _loaded(self, result: PGresult, deadline: Deadline, *, more: bool) -> Rows:
+        unknown = self._book.unknown(result)
+        if unknown:
+            self._learn(unknown, deadline)
+        return Rows(self._book.columns(result), self._rows(result), more)
+
+    def _rows(self, result: PGresult) -> list[Row]:
+        conversions = self._book.conversions(result)
+        self._transformer.set_pgresult(result)
+        try:
+            if not conversions:
+                return self._transformer.load_rows(0, result.ntuples, tuple)
+            rows: list[Any] = self._transformer.load_rows(0, result.ntuples, list)
+            for at, convert in conversions:
+                for row in rows:
+                    value = row[at]
+                    if value is not None:
+                        row[at] = convert(value)
+        except (ValueError, psycopg.DataError):
+            raise ProtocolError("The server sent a value that is not of its column's type.") from None
+        return rows
+
+    def _learn(self, wanted: set[int], deadline: Deadline) -> None:
+        """Look unknown types up, without losing a cursor that is open: the look-up is within its transaction."""
+        text = CATALOGUE_QUERY if self.server_version >= 140000 else CATALOGUE_QUERY_13
+
+        def look_up(oids: list[int]) -> list[Any]:
+            values = ["{" + ",".join(map(str, oids)) + "}"]
+            command = (text.encode(), [value.encode() for value in values], [1016])
+            if self._open:
+                self._send([command], deadline)
+                return list(self._rows(self._answer(deadline)))
+            return list(self._rows(self._run([command], deadline, whole=True)))
+
+        self._book.learn(wanted, look_up)
+
+
+def in_words(error: Rejected, bound: Bound, prefix: int) -> AdapterError:
+    """A refusal as an error of ours. ``prefix`` is the length of what stood before the statement."""
+    at = None if error.position is None else max(0, error.position - prefix)
+    if is_command(error.sqlstate, error.message, bound.statement.words, bound.text, at or 0):
+        return NotAQueryError("The statement is not a query, or it does more than read.", field=TEXT_FIELD)
+    place = None if at is None else bound.place(at)
+    return rejected(error.sqlstate, error.message, place=place, hint=error.hint)
