@@ -1,0 +1,182 @@
+"""JSON, NDJSON and CSV, written straight from rows.
+
+JSON is the rows, each an array, joined by commas: the caller writes the brackets and what is around them.
+
+NDJSON is one object a row, its members named by the columns. An object cannot have two members of one name, so a
+repeated column ``c`` becomes ``c_2``, as in Parquet: every value stays, and every line has the same shape.
+
+CSV follows RFC 4180: a line of names, CRLF, quotes where needed. Null is nothing and empty text is ``""``, so that
+the two differ. A cell that a spreadsheet would run as a formula gets a leading apostrophe; numbers never do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from connections.adapters.contract import Column, ColumnType, Row
+from connections.adapters.values import JSONText
+from connections.runner.encoding.encoder import (
+    Encoder,
+    Prepared,
+    distinct_names,
+    mended,
+    nested_too_deeply,
+    text_of,
+    to_json,
+)
+
+_RAW_BREAKS = str.maketrans("\r\n", "  ")
+_QUOTED = re.compile(r'[",\r\n]')
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|[Ii]nfinity)")
+_NUMBERS = {ColumnType.BOOLEAN, ColumnType.INTEGER, ColumnType.FLOAT}
+_FREE_TEXT = {
+    ColumnType.STRING,
+    ColumnType.JSON,
+    ColumnType.ARRAY,
+    ColumnType.STRUCT,
+    ColumnType.UUID,
+    ColumnType.BINARY,
+    ColumnType.INTERVAL,
+}
+
+
+class _Text(Encoder):
+    """A format whose encoded rows are bytes that need only be put one after the other."""
+
+    def __init__(self, columns: Sequence[Column], arguments: dict[str, Any]) -> None:
+        self._columns = columns
+        self._texts = arguments.get("integers") == "string"
+
+    def prepare(self, rows: Sequence[Row]) -> Prepared:
+        if self._texts:
+            rows = [[_integers_as_text(value) for value in row] for row in rows]
+        try:
+            body = self.encode(rows)
+        except (TypeError, UnicodeEncodeError):
+            body = self._mended(rows)
+        return Prepared(len(body), body)
+
+    def write(self, prepared: Prepared) -> bytes:
+        body: bytes = prepared.body
+        return body
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        raise NotImplementedError
+
+    def _mended(self, rows: Sequence[Row]) -> bytes:
+        try:
+            return self.encode(self.mend(rows))
+        except RecursionError:
+            raise nested_too_deeply() from None
+        except orjson.JSONEncodeError as exc:
+            if "ecursion" in str(exc):
+                raise nested_too_deeply() from None
+            raise
+
+
+class JSONRows(_Text):
+    content_type = "application/json"
+    _started = False
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        return to_json(rows)[1:-1]
+
+    def write(self, prepared: Prepared) -> bytes:
+        body: bytes = prepared.body
+        if not self._started:
+            self._started = bool(body)
+            return body
+        return b"," + body if body else b""
+
+
+class NDJSON(_Text):
+    content_type = "application/x-ndjson"
+
+    def __init__(self, columns: Sequence[Column], arguments: dict[str, Any]) -> None:
+        super().__init__(columns, arguments)
+        self._names = distinct_names([mended(column.name) for column in columns])
+        self._documents = [at for at, column in enumerate(columns) if column.type is ColumnType.JSON]
+        self._nests = any(column.type in (ColumnType.ARRAY, ColumnType.STRUCT) for column in columns)
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        if self._nests or self._documents:
+            rows = [[_one_line(value) for value in row] for row in rows]
+        names = self._names
+        lines = [to_json(dict(zip(names, row, strict=True))) for row in rows]
+        return b"".join(line + b"\n" for line in lines)
+
+
+class CSV(_Text):
+    content_type = "text/csv; charset=utf-8; header=present"
+
+    def __init__(self, columns: Sequence[Column], arguments: dict[str, Any]) -> None:
+        super().__init__(columns, arguments)
+        self._keep = arguments.get("formulas") == "keep"
+        self._cells = [self._cell(column.type) for column in columns]
+
+    def head(self) -> bytes:
+        name = self._cell(ColumnType.STRING)
+        return (",".join(name(mended(column.name)) for column in self._columns) + "\r\n").encode()
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        cells = self._cells
+        lines = [
+            ",".join(["" if value is None else cell(value) for cell, value in zip(cells, row, strict=True)])
+            for row in rows
+        ]
+        # One column of null would be an empty line, which readers skip; RFC 4180 has no other spelling for it.
+        return "".join(line + "\r\n" for line in lines).encode()
+
+    def _cell(self, kind: ColumnType) -> Callable[[Any], str]:
+        guard: Callable[[str], str] = _as_it_is if self._keep else _harmless if kind in _FREE_TEXT else _tame
+        if kind in _NUMBERS:
+            return lambda value: _quoted(guard(value)) if isinstance(value, str) else text_of(value)
+        return lambda value: _quoted(guard(text_of(value)))
+
+
+FORMATS: dict[str, type[_Text]] = {"json": JSONRows, "ndjson": NDJSON, "csv": CSV}
+
+
+def _integers_as_text(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        return [_integers_as_text(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _integers_as_text(item) for key, item in value.items()}
+    return value
+
+
+def _one_line(value: Any) -> Any:
+    """A JSON document without line breaks: outside its strings they mean nothing, and inside they cannot be."""
+    if isinstance(value, JSONText):
+        return JSONText(value.translate(_RAW_BREAKS))
+    if isinstance(value, list | tuple):
+        return [_one_line(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _one_line(item) for key, item in value.items()}
+    return value
+
+
+def _quoted(text: str) -> str:
+    if not text or _QUOTED.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _harmless(text: str) -> str:
+    return "'" + text if _FORMULA.match(text) else text
+
+
+def _tame(text: str) -> str:
+    """Text of a column of numbers or moments: a sign is no formula there, but a source may lie about its types."""
+    return "'" + text if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

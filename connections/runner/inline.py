@@ -1,0 +1,95 @@
+"""A runner without processes, for a debugger: the same frames, from the calling thread.
+
+Nothing is isolated and nothing can be killed: a job that hangs, hangs its caller.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from connections.adapters.errors import AdapterError, CancelledError, InternalError
+from connections.adapters.limits import Deadline
+from connections.runner.frames import Frame
+from connections.runner.jobs import Job
+from connections.runner.operations import failure, perform
+from connections.runner.runs import Run, SettingsSource
+from connections.runner.warm import Loan, WarmAdapters
+
+
+class InlineRun(Run):
+    """A job in the calling thread. It notices that it was cancelled between two frames."""
+
+    def __init__(self, runner: InlineRunner, job: Job, settings: SettingsSource) -> None:
+        super().__init__()
+        self.job = job
+        self.cancelled = False
+        self._runner = runner
+        self._settings = settings
+        self._deadline = Deadline.after(job.timeout)
+
+    def close(self) -> None:
+        super().close()
+        self._runner.over(self)
+
+    def _steps(self) -> Generator[Frame, None, None]:
+        loan: Loan | None = None
+        error: AdapterError | None = InternalError("The job was not read to its end.")
+        try:
+            loan = self._runner.adapters.take(self.job, self._settings)
+            for frame in perform(self.job, loan.adapter, self._deadline):
+                if self.cancelled:
+                    raise CancelledError("The job was cancelled.")
+                yield frame
+            error = None
+        except Exception as exc:
+            error = failure(exc, self.job)
+            raise error from exc
+        finally:
+            self._runner.over(self)
+            if loan is not None:
+                self._runner.adapters.give_back(loan, error)
+
+
+class InlineRunner:
+    """Does each job where its run is iterated."""
+
+    def __init__(self) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="catalog-inline-")
+        self._lock = threading.Lock()
+        self._runs: set[InlineRun] = set()
+        self.adapters = WarmAdapters(Path(self._scratch.name))
+
+    def run(self, job: Job, settings: SettingsSource) -> Run:
+        run = InlineRun(self, Job.from_bytes(job.to_bytes()), settings)
+        with self._lock:
+            self._runs.add(run)
+        return run
+
+    def cancel(self, job_id: str, organisation: str) -> bool:
+        with self._lock:
+            found = [run for run in self._runs if (run.job.id, run.job.organisation) == (job_id, organisation)]
+        for run in found:
+            run.cancelled = True
+        return bool(found)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "kind": "inline",
+            "ok": True,
+            "problem": None,
+            "workers": {"limit": 0, "running": len(self._runs), "waiting": 0, "idle": 0, "blank": 0},
+            "isolation": {},
+        }
+
+    def close(self) -> None:
+        self.adapters.close()
+        self._scratch.cleanup()
+
+    def over(self, run: InlineRun) -> None:
+        """Forget a run that has ended."""
+        with self._lock:
+            self._runs.discard(run)

@@ -1,0 +1,78 @@
+"""What is asked of a worker: one job, as plain values that cross a process boundary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from connections.adapters.errors import InvalidError
+from connections.adapters.limits import Budget
+
+
+class Operation(StrEnum):
+    CHECK = "check"
+    READ = "read"
+    DESCRIBE = "describe"
+    TABLES = "tables"
+    COLUMNS = "columns"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing to do with one connection. It carries no secret.
+
+    ``id`` is the request's; ``cancel`` takes it. ``connection`` is None for settings that are not saved: their
+    adapter is never kept. ``timeout`` is in seconds, queueing included. ``egress`` is ``EgressPolicy.as_dict()``.
+    ``root`` is the organisation's folder of files. The two limits count jobs that run or wait; a job over one of
+    them is refused with ``ThrottledError``.
+
+    ``arguments`` by operation, all optional but ``query`` and ``path``:
+
+        read      query, parameters, limit (100), offset (0), count (false), format ("json", "ndjson", "csv",
+                  "arrow", "parquet"), integers ("number" or "string"), formulas ("escape" or "keep"),
+                  cut (true for json): whether rows and cells over a budget are left out and named, or fail
+        describe  query, parameters
+        tables    search (""), limit (200), after (a path, or null)
+        columns   path
+        check     none
+    """
+
+    id: str
+    organisation: str
+    connection: str | None
+    access_version: int
+    source: str
+    operation: Operation
+    arguments: dict[str, Any]
+    timeout: float
+    budget: Budget
+    egress: dict[str, Any]
+    root: str | None = None
+    connection_limit: int = 4
+    organisation_limit: int = 8
+
+    @property
+    def warmth(self) -> str | None:
+        """What an adapter must have been made for to serve this job; None when it must be made anew.
+
+        The policy and the folder are part of it: an adapter keeps those it was made with.
+        """
+        if self.connection is None or self.operation is Operation.CHECK:
+            return None
+        return json.dumps([self.connection, self.access_version, self.source, self.egress, self.root], sort_keys=True)
+
+    def to_bytes(self) -> bytes:
+        """The job as JSON. Raises ``InvalidError`` when an argument is not a JSON value."""
+        try:
+            return json.dumps(asdict(self)).encode()
+        except (TypeError, ValueError):
+            raise InvalidError("Queries and parameters must be JSON values.", field="/parameters") from None
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Job:
+        fields = json.loads(content)
+        fields["operation"] = Operation(fields["operation"])
+        fields["budget"] = Budget(**fields["budget"])
+        return cls(**fields)

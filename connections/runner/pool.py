@@ -1,0 +1,271 @@
+"""Who gets which worker, and when.
+
+A ticket is a job's place: it waits in its organisation's queue, then holds a worker, then is over. Organisations
+take turns. One may hold more than its share of the workers only while no other waits. A worker goes to one
+organisation and back to nobody: when another needs its place, it is ended and a blank one is used.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from connections.adapters.errors import AdapterError, BusyError, CancelledError, ThrottledError
+from connections.runner.jobs import Job
+from connections.runner.processes import Worker
+
+RETIRE_SECONDS: Final = 300.0
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """One job's place. ``error`` is why it was taken away; ``over`` says that it holds nothing any more."""
+
+    job: Job
+    until: float
+    granted: threading.Event = field(default_factory=threading.Event)
+    worker: Worker | None = None
+    error: AdapterError | None = None
+    over: bool = False
+
+
+class Pool:
+    """Workers and the queues for them. Thread-safe; starts and ends no process under its lock."""
+
+    def __init__(
+        self, spawn: Callable[[], Worker], wake: Callable[[], None], *, workers: int, share: int, spares: int
+    ) -> None:
+        """``spawn`` starts a worker; ``wake`` is called when one is to be buried or started."""
+        self.workers = workers
+        self._spawn = spawn
+        self._wake = wake
+        self._share = share
+        self._spares = spares
+        self._lock = threading.RLock()
+        self._tickets: set[Ticket] = set()
+        self._queues: OrderedDict[str, deque[Ticket]] = OrderedDict()
+        self._running: Counter[str] = Counter()
+        self._bound = 0
+        self._idle: list[Worker] = []  # longest idle first
+        self._blank: list[Worker] = []
+        self._doomed: list[Worker] = []
+
+    def admit(self, job: Job) -> Ticket:
+        """A place in the queue. Raises ``ThrottledError`` when connection or organisation has its fill of jobs."""
+        ticket = Ticket(job, time.monotonic() + job.timeout)
+        with self._lock:
+            ours = [other.job for other in self._tickets if other.job.organisation == job.organisation]
+            if len(ours) >= job.organisation_limit:
+                raise ThrottledError(
+                    f"This organisation has {len(ours)} jobs running or waiting, which is its limit.", retry_after=1
+                )
+            same = sum(job.connection is not None and other.connection == job.connection for other in ours)
+            if same >= job.connection_limit:
+                raise ThrottledError(
+                    f"This connection has {same} jobs running or waiting, which is its limit.", retry_after=1
+                )
+            self._tickets.add(ticket)
+            self._queues.setdefault(job.organisation, deque()).append(ticket)
+            self._dispatch()
+        return ticket
+
+    def worker(self, ticket: Ticket) -> Worker:
+        """Wait for the ticket's turn. Raises ``BusyError`` at its deadline, ``CancelledError`` if it was cancelled."""
+        ticket.granted.wait(max(0.0, ticket.until - time.monotonic()))
+        with self._lock:
+            if ticket.error is not None:
+                raise ticket.error
+            if not ticket.granted.is_set():
+                self.release(ticket, fit=False)
+                raise _busy(ticket)
+            if ticket.worker is not None:
+                return ticket.worker
+        try:
+            worker = self._spawn()
+            worker.bind(ticket.job.organisation)
+        except BaseException:
+            self.release(ticket, fit=False)
+            raise
+        with self._lock:
+            ticket.worker = worker
+            if ticket.error is not None:  # taken away while the worker started; its place is given on already
+                self._doom(worker)
+                raise ticket.error
+        return worker
+
+    def release(self, ticket: Ticket, *, fit: bool) -> None:
+        """The ticket is over; its worker serves on if it is ``fit``. May be called again, to no effect."""
+        with self._lock:
+            if ticket.over:
+                return
+            ticket.over = True
+            self._tickets.discard(ticket)
+            if ticket.granted.is_set():
+                self._take_back(ticket, fit)
+            else:
+                self._leave_queue(ticket)
+            ticket.granted.set()
+            self._dispatch()
+
+    def revoke(self, ticket: Ticket, error: AdapterError) -> None:
+        """Take the ticket away, from whatever thread. Who waits for its frames finds ``error``."""
+        with self._lock:
+            if ticket.over:
+                return
+            ticket.error = error
+            self.release(ticket, fit=False)
+
+    def find(self, job_id: str, organisation: str) -> list[Ticket]:
+        """The tickets that run or wait for this job id."""
+        with self._lock:
+            return [
+                ticket for ticket in self._tickets if (ticket.job.id, ticket.job.organisation) == (job_id, organisation)
+            ]
+
+    def overdue(self) -> tuple[list[Ticket], float | None]:
+        """The tickets whose deadline has passed, and the next deadline, in monotonic seconds."""
+        now = time.monotonic()
+        with self._lock:
+            late = [ticket for ticket in self._tickets if ticket.until <= now]
+            return late, min((ticket.until for ticket in self._tickets if ticket.until > now), default=None)
+
+    def doomed(self) -> list[Worker]:
+        """Workers to bury: given up, dead while idle, or idle for too long. They are the caller's now."""
+        with self._lock:
+            long_ago = time.monotonic() - RETIRE_SECONDS
+            for worker in [worker for worker in self._idle if worker.idle_since < long_ago or not worker.alive()]:
+                self._idle.remove(worker)
+                self._bound -= 1
+                self._doomed.append(worker)
+            for worker in [worker for worker in self._blank if not worker.alive()]:
+                self._blank.remove(worker)
+                self._doomed.append(worker)
+            found, self._doomed = self._doomed, []
+            return found
+
+    def missing(self) -> int:
+        """How many blank workers there should be and are not."""
+        with self._lock:
+            return self._spares - len(self._blank)
+
+    def stock(self, worker: Worker) -> None:
+        """Add a blank worker."""
+        with self._lock:
+            self._blank.append(worker)
+            self._dispatch()
+
+    def clear(
+        self, error: Callable[[], AdapterError] = lambda: CancelledError("The runner is closing.")
+    ) -> list[Worker]:
+        """Take everything away from everybody. Returns all workers, to be ended."""
+        with self._lock:
+            busy = [ticket.worker for ticket in self._tickets if ticket.worker is not None]
+            for queue in self._queues.values():
+                queue.clear()
+            for ticket in list(self._tickets):
+                self.revoke(ticket, error())
+            found = [*self._idle, *self._blank, *self._doomed]
+            self._idle, self._blank, self._doomed, self._bound = [], [], [], 0
+            return list({*found, *busy})
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            waiting = sum(len(queue) for queue in self._queues.values())
+            return {
+                "limit": self.workers,
+                "running": len(self._tickets) - waiting,
+                "waiting": waiting,
+                "idle": len(self._idle),
+                "blank": len(self._blank),
+            }
+
+    def forget(self) -> None:
+        """After a fork, in the child: close the copies of descriptors. Takes no lock: its holder may not exist here."""
+        busy = [ticket.worker for ticket in self._tickets if ticket.worker is not None]
+        for worker in [*self._idle, *self._blank, *self._doomed, *busy]:
+            worker.forget()
+
+    # Under the lock --------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        while self._queues and self._running.total() < self.workers:
+            organisation = self._next()
+            queue = self._queues[organisation]
+            ticket = queue.popleft()
+            if queue:
+                self._queues.move_to_end(organisation)  # the others' turn
+            else:
+                del self._queues[organisation]
+            self._running[organisation] += 1
+            ticket.worker = self._choose(ticket)
+            ticket.granted.set()
+
+    def _next(self) -> str:
+        """The organisation whose turn it is: those within their share first."""
+        return next((name for name in self._queues if self._running[name] < self._share), next(iter(self._queues)))
+
+    def _choose(self, ticket: Ticket) -> Worker | None:
+        """A worker for the ticket; None when its holder must start one."""
+        organisation = ticket.job.organisation
+        warmth = ticket.job.warmth
+        own = [worker for worker in reversed(self._idle) if worker.organisation == organisation and worker.alive()]
+        warm = [worker for worker in own if warmth in worker.warmths]
+        room = self._bound < self.workers
+        settled = [worker for worker in own if worker.settled]
+        # A worker that still resets is worth waiting for when it is warm, and when there is no other.
+        usable = warm or settled or ([] if room else own)
+        if usable:
+            self._idle.remove(usable[0])
+            return usable[0]
+        if not room:
+            self._doom(self._idle.pop(0))
+            self._bound -= 1
+        self._bound += 1
+        while self._blank:
+            worker = self._blank.pop()
+            self._wake()
+            if worker.alive():
+                worker.bind(organisation)
+                return worker
+            self._doom(worker)
+        return None
+
+    def _take_back(self, ticket: Ticket, fit: bool) -> None:
+        self._running[ticket.job.organisation] -= 1
+        if not self._running[ticket.job.organisation]:
+            del self._running[ticket.job.organisation]
+        worker = ticket.worker
+        if fit and worker is not None:
+            worker.idle_since = time.monotonic()
+            self._idle.append(worker)
+            return
+        self._bound -= 1
+        if worker is not None:
+            worker.kill()  # quick, and its descendants must not outlive the deadline
+            self._doom(worker)
+
+    def _doom(self, worker: Worker) -> None:
+        self._doomed.append(worker)
+        self._wake()
+
+    def _leave_queue(self, ticket: Ticket) -> None:
+        queue = self._queues.get(ticket.job.organisation)
+        if queue is None:
+            return
+        if ticket in queue:
+            queue.remove(ticket)
+        if not queue:
+            del self._queues[ticket.job.organisation]
+
+
+def _busy(ticket: Ticket) -> BusyError:
+    return BusyError(
+        f"No worker became free within {ticket.job.timeout:g} s.",
+        hint="Try again shortly; if it stays so, the platform's operators can allow more workers.",
+        retry_after=max(1, math.ceil(min(ticket.job.timeout, 5))),
+    )

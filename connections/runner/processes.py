@@ -1,0 +1,239 @@
+"""The supervisor's side of its processes: the zygote, and the workers forked from it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from connections.adapters.errors import InternalError, WorkerCrashedError
+from connections.runner.frames import Channel, Kind
+from connections.runner.zygote import ANSWER, BOOTSTRAP, BURIAL_SECONDS, BURY, FORK, READY, REQUEST
+
+START_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 10.0
+PREFIX: Final = "catalog-runner-"
+_BUFFER: Final = 1024 * 1024  # a preview fits: the worker is done before its reader is
+
+
+class Worker:
+    """One worker process, as its supervisor knows it. Its descriptors close when the last reference goes."""
+
+    def __init__(self, zygote: Zygote, pid: int, sock: socket.socket) -> None:
+        self.pid = pid
+        self.organisation: str | None = None
+        self.warmths: set[str] = set()
+        self.settled = True
+        self.idle_since = time.monotonic()
+        self._zygote = zygote
+        self._sock = sock
+        self._pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        self._status: int | None = None
+        self._burying = threading.Lock()
+        self.channel = Channel(sock, self._pidfd)
+
+    def __del__(self) -> None:
+        self.forget()
+
+    def bind(self, organisation: str) -> None:
+        """Give this worker to ``organisation``, for life."""
+        if self.organisation not in (None, organisation):
+            raise InternalError("A worker was about to serve a second organisation.")
+        self.organisation = organisation
+
+    def alive(self) -> bool:
+        """Whether an idle worker can take a job. Takes in what it said since its last one."""
+        try:
+            while (frame := self.channel.waiting()) is not None:
+                self.hear(frame[0])
+        except (EOFError, WorkerCrashedError):
+            return False
+        return True
+
+    def introduce(self) -> dict[str, bool]:
+        """Wait until the worker is confined; returns what is in force. Raises ``InternalError`` when it failed."""
+        try:
+            kind, payload = self.channel.receive(time.monotonic() + ANSWER_SECONDS)
+        except (EOFError, TimeoutError):
+            raise InternalError(f"A worker did not start (it ended {self.bury()}).") from None
+        report = orjson.loads(payload)
+        if kind is not Kind.READY:
+            self.bury()
+            raise InternalError(f"A worker could not be isolated and was not used: {report}")
+        in_force: dict[str, bool] = report
+        return in_force
+
+    def hear(self, kind: Kind) -> None:
+        """Take in a frame that is no answer to a job."""
+        if kind is not Kind.IDLE:
+            raise WorkerCrashedError("The worker answered out of turn and was ended.")
+        self.settled = True
+
+    def kill(self) -> None:
+        """End the worker and its process group now. Whoever waits for its frames finds that it is gone."""
+        with self._burying:
+            if self._status is not None:
+                return  # its id may be another process's by now
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            for end in (os.killpg, os.kill):  # a worker that has just been forked leads no group yet
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    end(self.pid, signal.SIGKILL)
+
+    def bury(self) -> str:
+        """Kill, wait until it and its descendants are gone, and say how it ended: ``SIGSEGV``, ``exit status 1``."""
+        self.kill()
+        with self._burying:
+            if self._status is None:
+                self._status = self._zygote.bury(self.pid)
+            return _cause(self._status)
+
+    def forget(self) -> None:
+        """Close this side's descriptors, without a word to the other side."""
+        self._sock.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+
+class Zygote:
+    """The process that workers are forked from. Raises ``InternalError``, with the reason, when it does not start."""
+
+    def __init__(self) -> None:
+        self._asking = threading.Lock()
+        self._folder, self._lock = _scratch()
+        self._control, theirs = socket.socketpair()
+        log = self._folder / "start.log"
+        with theirs, log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [_python(), "-I", "-c", BOOTSTRAP, str(theirs.fileno()), json.dumps(_path())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={},
+                cwd=self._folder,
+                start_new_session=True,  # an interrupt at the terminal is the supervisor's to handle
+            )
+        self._control.settimeout(START_SECONDS)
+        try:
+            ready = self._control.recv(1) == READY
+        except OSError:
+            ready = False
+        reason = log.read_text(errors="replace").strip()[-2000:]
+        if not ready:
+            self.close()
+            raise InternalError(f"The runner's first process did not start: {reason or 'it gave no reason'}")
+        log.unlink()
+        self._control.settimeout(ANSWER_SECONDS)
+
+    def fork(self) -> Worker:
+        """A new worker, to be introduced. Raises ``InternalError`` if the zygote is gone."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            for side in (ours, theirs):
+                side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            try:
+                with self._asking:
+                    socket.send_fds(self._control, [REQUEST.pack(FORK, 0)], [theirs.fileno()])
+                    pid = self._answer()
+            except OSError as exc:
+                ours.close()
+                raise InternalError(f"The runner's first process does not answer: {exc}") from None
+        return Worker(self, pid, ours)
+
+    def bury(self, pid: int) -> int:
+        """The wait status of a killed worker; -1 when it cannot be known."""
+        try:
+            with self._asking:
+                self._control.sendall(REQUEST.pack(BURY, pid))
+                return self._answer()
+        except OSError:
+            return -1
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End it and every worker, and remove their folder."""
+        self._control.close()
+        try:
+            self._process.wait(BURIAL_SECONDS * 2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(BURIAL_SECONDS)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def forget(self) -> None:
+        """After a fork, in the child: close the copies of the parent's descriptors, without a word to anyone."""
+        self._control.close()
+        os.close(self._lock)
+        self._process.returncode = 0  # it is the parent's to wait for
+
+    def _answer(self) -> int:
+        content = b""
+        while len(content) < ANSWER.size:
+            part = self._control.recv(ANSWER.size - len(content))
+            if not part:
+                raise ConnectionResetError("it has ended")
+            content += part
+        number: int = ANSWER.unpack(content)[0]
+        return number
+
+
+def _python() -> str:
+    """The interpreter; a server that embeds Python names itself in ``sys.executable``."""
+    if sys.executable and Path(sys.executable).name.startswith("python"):
+        return sys.executable
+    return str(Path(sys.prefix, "bin", "python3"))
+
+
+def _path() -> list[str]:
+    """Where this process finds modules, as absolute folders: plug-ins come along."""
+    return list(dict.fromkeys(str(Path(entry or ".").absolute()) for entry in sys.path))
+
+
+def _cause(status: int) -> str:
+    if status < 0:
+        return "for an unknown reason"
+    if os.WIFSIGNALED(status):
+        return f"by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"with exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _scratch() -> tuple[Path, int]:
+    """A private folder, and the lock that says it is in use. Folders whose owner was killed are removed."""
+    for left in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+        with contextlib.suppress(OSError):
+            lock = _locked(left)
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    return folder, _locked(folder)
+
+
+def _locked(folder: Path) -> int:
+    """Lock ``folder`` for as long as the returned descriptor is open. Raises ``OSError`` when another has."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            raise PermissionError("not ours")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

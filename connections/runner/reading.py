@@ -1,0 +1,122 @@
+"""A ``read`` as frames: the columns, the body piece by piece, and what is true of the page in the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from connections.adapters.base import Adapter
+from connections.adapters.config import Query
+from connections.adapters.contract import Notice, Result
+from connections.adapters.errors import TooLargeError
+from connections.adapters.limits import Budget, Deadline
+from connections.runner.cutting import Cutter
+from connections.runner.encoding.formats import encoder_for
+from connections.runner.frames import Chunk, End, Frame, Head
+
+LIMIT = 100
+
+REPLACED = Notice(
+    "replaced_characters",
+    "Some text held halves of a surrogate pair, which Unicode does not allow; they became U+FFFD.",
+)
+
+
+def read(
+    adapter: Adapter[Any, Any], query: Query, arguments: dict[str, Any], budget: Budget, deadline: Deadline
+) -> Iterator[Frame]:
+    """Run ``query`` and encode its rows, within ``budget``.
+
+    Raises ``TooLargeError`` for too many columns, and for whatever else is over where ``cut`` is false.
+    """
+    asked, offset = int(arguments.get("limit", LIMIT)), int(arguments.get("offset", 0))
+    limit = min(asked, budget.rows)
+    result = adapter.read(
+        query,
+        dict(arguments.get("parameters") or {}),
+        limit=limit,
+        offset=offset,
+        count=bool(arguments.get("count")),
+        deadline=deadline,
+    )
+    try:
+        if len(result.columns) > budget.columns:
+            raise TooLargeError(
+                f"The answer has {len(result.columns)} columns; at most {budget.columns} can be shown.",
+                field="/query",
+                hint="Name the columns you need.",
+            )
+        yield from _rows(result, arguments, budget, asked, limit, offset)
+    finally:
+        _stop(result)
+
+
+def _rows(
+    result: Result, arguments: dict[str, Any], budget: Budget, asked: int, limit: int, offset: int
+) -> Iterator[Frame]:
+    form = str(arguments.get("format", "json"))
+    encoder = encoder_for(form, result.columns, arguments)
+    cutter = Cutter(encoder, result.columns, budget, cut=bool(arguments.get("cut", form == "json")))
+    yield Head([cutter.clean(column.as_dict()) for column in result.columns], encoder.content_type)
+
+    spent = 0.0
+    size = 0
+    has_more = False
+    started = time.perf_counter()
+    pieces = _pieces(result, cutter, limit)
+    for piece in pieces:
+        if piece is None:
+            has_more = True
+            break
+        spent += time.perf_counter() - started
+        if piece:
+            size += len(piece)
+            yield Chunk(piece)
+        started = time.perf_counter()  # what the reader takes to take it is not the source's time
+    if has_more and limit < asked and not cutter.full:
+        cutter.short_of_rows()
+    last = encoder.tail()
+    spent += time.perf_counter() - started
+    if last:
+        size += len(last)
+        yield Chunk(last)
+    notices = [*result.notices, *([REPLACED] if encoder.replaced else [])]
+    yield End(
+        {
+            "page": {
+                "offset": offset,
+                "limit": asked,
+                "returned": cutter.rows,
+                "has_more": has_more,
+                "total": result.total,
+            },
+            "truncated": cutter.truncated(),
+            "stats": {
+                "queue_ms": 0.0,
+                "connect_ms": round(result.connect_ms, 3),
+                "execute_ms": round(result.execute_ms, 3),
+                "fetch_ms": round(spent * 1000, 3),
+                "bytes": size,
+            },
+            "warnings": [notice.as_dict() for notice in notices],
+        }
+    )
+
+
+def _pieces(result: Result, cutter: Cutter, limit: int) -> Iterator[bytes | None]:
+    """The body piece by piece, and then None if there were more rows than fit."""
+    yield cutter.encoder.head()
+    for batch in result.batches:
+        left = limit - cutter.rows
+        yield cutter.take(batch[:left] if len(batch) > left else batch)
+        if len(batch) > left or cutter.full:
+            yield None
+            return
+
+
+def _stop(result: Result) -> None:
+    """Have the source cancel what is left of the query, if anything is."""
+    close = getattr(result.batches, "close", None)
+    if close is not None:
+        close()

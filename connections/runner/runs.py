@@ -1,0 +1,180 @@
+"""One job on its way: an iterator of frames."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, Final, Self
+
+import orjson
+
+from connections.adapters.contract import Step, StepName
+from connections.adapters.errors import AdapterError, DeadlineError, WorkerCrashedError, from_dict
+from connections.runner.frames import SECONDS, Chunk, End, Frame, Head, Kind, StepDone
+from connections.runner.jobs import Job, Operation
+from connections.runner.operations import check_fields
+from connections.runner.pool import Pool, Ticket
+from connections.runner.processes import Worker
+
+SettingsSource = Callable[[], dict[str, Any]]
+
+MARGIN_SECONDS: Final = 0.1
+"""How much earlier than the supervisor the worker gives up by itself, so that its own words arrive."""
+
+
+class Run(ABC):
+    """Iterate to get the job's frames, ``End`` last; ``AdapterError`` is raised for what goes wrong.
+
+    Closing before the end cancels the job and frees its place. One thread at a time; to stop a run from another
+    thread, cancel the job. A run that nobody closes ends at its deadline.
+    """
+
+    def __init__(self) -> None:
+        self._frames: Generator[Frame, None, None] = self._steps()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop, if it has not ended. May be called again."""
+        self._frames.close()
+
+    @abstractmethod
+    def _steps(self) -> Generator[Frame, None, None]:
+        """The frames; closing it cancels."""
+
+
+class WorkerRun(Run):
+    """A job in a worker process."""
+
+    def __init__(self, pool: Pool, ticket: Ticket, content: bytes, settings: SettingsSource) -> None:
+        super().__init__()
+        self._pool = pool
+        self._ticket = ticket
+        self._content = content
+        self._settings = settings
+        self._began = time.monotonic()
+        self._queue_ms = 0.0
+        self._plan: list[StepName] | None = None
+        self._done: list[dict[str, Any]] = []
+
+    def close(self) -> None:
+        super().close()
+        self._pool.release(self._ticket, fit=False)  # a run that never started holds its place nevertheless
+
+    def _steps(self) -> Generator[Frame, None, None]:
+        job = self._ticket.job
+        worker = self._pool.worker(self._ticket)
+        self._queue_ms = (time.monotonic() - self._began) * 1000
+        started = time.perf_counter()
+        try:
+            yield from self._converse(worker)
+        except (DeadlineError, WorkerCrashedError) as error:
+            if job.operation is not Operation.CHECK:
+                raise
+            yield End(self._cut_short(error, started))
+        finally:
+            self._pool.release(self._ticket, fit=False)
+
+    def _converse(self, worker: Worker) -> Generator[Frame, None, None]:
+        """Send the job, and settings if asked for; yield what comes back. Ends the worker if it is not heard out."""
+        ticket = self._ticket
+        try:
+            worker.settled = False
+            worker.channel.send(Kind.JOB, self._time_left() + self._content, ticket.until)
+            while True:
+                kind, payload = worker.channel.receive(ticket.until)
+                if ticket.error is not None:
+                    raise ticket.error
+                if kind is Kind.NEED:
+                    self._hand_over(worker)
+                elif kind is Kind.PLAN:
+                    self._plan = [StepName(name) for name in orjson.loads(payload)]
+                elif kind in (Kind.END, Kind.ERROR):
+                    yield self._over(worker, kind, payload)
+                    return
+                elif kind in (Kind.HEAD, Kind.CHUNK, Kind.STEP):
+                    yield self._frame(kind, payload)
+                else:
+                    worker.hear(kind)  # done with resetting after the job before
+                    worker.settled = False
+        except TimeoutError:
+            self._pool.release(ticket, fit=False)
+            raise ticket.error or out_of_time(ticket.job) from None
+        except EOFError:
+            self._pool.release(ticket, fit=False)
+            raise ticket.error or _crashed(worker) from None
+
+    def _time_left(self) -> bytes:
+        left = self._ticket.until - time.monotonic()
+        return SECONDS.pack(max(left - min(MARGIN_SECONDS, left / 10), 0.0))
+
+    def _hand_over(self, worker: Worker) -> None:
+        """Give the worker the settings that it lacks. This is the only place where a secret leaves this process."""
+        try:
+            settings = json.dumps(self._settings()).encode()
+        except BaseException:
+            worker.channel.send(Kind.NO_SETTINGS, until=self._ticket.until)
+            if worker.channel.receive(self._ticket.until)[0] is Kind.ERROR:
+                self._pool.release(self._ticket, fit=True)  # it gave the job up, and nothing else happened
+            raise
+        worker.channel.send(Kind.SETTINGS, settings, self._ticket.until)
+        if (warmth := self._ticket.job.warmth) is not None:
+            worker.warmths.add(warmth)
+
+    def _frame(self, kind: Kind, payload: bytes) -> Frame:
+        match kind:
+            case Kind.CHUNK:
+                return Chunk(payload)
+            case Kind.STEP:
+                self._done.append(orjson.loads(payload))
+                return StepDone(self._done[-1])
+        return Head(**orjson.loads(payload))
+
+    def _over(self, worker: Worker, kind: Kind, payload: bytes) -> Frame:
+        """The answer is whole: the worker serves on before the caller has read it."""
+        content = orjson.loads(payload)
+        if kind is Kind.ERROR:
+            self._pool.release(self._ticket, fit=content["fit"])
+            raise from_dict(content["error"])
+        self._pool.release(self._ticket, fit=True)
+        if "stats" in content:
+            content["stats"]["queue_ms"] = round(self._queue_ms, 3)
+        return End(content)
+
+    def _cut_short(self, error: AdapterError, started: float) -> dict[str, Any]:
+        """The end of a check that did not get to its end: what it found, and what it did not reach."""
+        reached = {step["name"] for step in self._done}
+        missed = [Step(name).as_dict() for name in self._plan or () if name not in reached]
+        fields = check_fields([*self._done, *missed], error, None, [], started)
+        # Time that ran out in a step is the source's failure; a worker that died says nothing about the source.
+        fields["ok"] = False if isinstance(error, DeadlineError) and self._plan is not None else None
+        return fields
+
+
+def out_of_time(job: Job) -> DeadlineError:
+    """What a caller is told whose job was ended at its deadline."""
+    return DeadlineError(
+        f"The source did not answer within {job.timeout:g} s.", hint="Narrow the query, or allow it more time."
+    )
+
+
+def _crashed(worker: Worker) -> WorkerCrashedError:
+    return WorkerCrashedError(
+        f"The worker process died ({worker.bury()}) before it answered.",
+        hint="Try again. If it happens again, the query or the data makes the driver fail, or needs too much memory.",
+    )
