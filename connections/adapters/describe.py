@@ -61,6 +61,7 @@ _WORDS = {
     Kind.NUMBER: "number",
     Kind.TEXT: "text",
     Kind.RECORDS: "list of rows",
+    Kind.MIXED: "text or JSON",
     Kind.JSON: "JSON",
     Kind.SECRET: "secret text",
     Kind.GROUP: "group",

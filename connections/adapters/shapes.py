@@ -24,13 +24,14 @@ class Kind(StrEnum):
     LIST = "list"
     MAP = "map"
     RECORDS = "records"
+    MIXED = "mixed"  # text, or a JSON list or object
     JSON = "json"
     SECRET = "secret"  # noqa: S105
     GROUP = "group"
     UNION = "union"
 
 
-SCALARS = frozenset({Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER, Kind.TEXT, Kind.CHOICE})
+SCALARS = frozenset({Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER, Kind.TEXT, Kind.CHOICE, Kind.MIXED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,16 @@ def _shape(annotation: Any, notes: tuple[Any, ...], *, secret: bool = False, inf
     if kinds and all(_is_choice(kind) for kind in kinds):
         return Shape(Kind.CHOICE, nullable, choices=tuple(value for kind in kinds for value in _choices(kind)))
     if len(kinds) != 1:
-        plain = bool(kinds) and all(kind in (bool, int, float, str) for kind in kinds)
-        return Shape(Kind.TEXT if plain else Kind.JSON, nullable, bounds=bounds)
+        return Shape(_several(kinds), nullable, bounds=bounds)
     return _single(kinds[0], nullable, bounds)
+
+
+def _several(kinds: list[Any]) -> Kind:
+    """The kind of a value that may be one of several types."""
+    plain = [kind in (bool, int, float, str) or _is_choice(kind) for kind in kinds]
+    if kinds and all(plain):
+        return Kind.TEXT
+    return Kind.MIXED if any(plain) else Kind.JSON
 
 
 def _single(kind: Any, nullable: bool, bounds: Bounds) -> Shape:
@@ -120,7 +128,7 @@ def _map(arguments: tuple[Any, ...], nullable: bool, bounds: Bounds) -> Shape:
     if len(arguments) != 2 or _shape(arguments[0], ()).kind is not Kind.TEXT:
         return Shape(Kind.JSON, nullable)
     item = _shape(arguments[1], ())
-    if item.kind not in SCALARS or item.nullable:
+    if item.kind not in SCALARS:
         return Shape(Kind.JSON, nullable)
     return Shape(Kind.MAP, nullable, item=item, bounds=bounds)
 

@@ -17,7 +17,7 @@ from connections.adapters.schema import extra
 from connections.adapters.shapes import Bounds, Kind, Shape, shape
 from connections.forms.nodes import Leaf
 from connections.forms.pasted import LARGEST, PastedField, PastedWidget, plain_lines
-from connections.forms.rows import Column, RowsField, RowsWidget, as_text
+from connections.forms.rows import Column, RowsField, RowsWidget, as_text, structured
 from connections.forms.secrets import SecretField, SecretWidget
 from connections.forms.wording import choice_label, label, placeholder, translated
 
@@ -38,6 +38,20 @@ class TextField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return plain_lines(as_text(initial)) != plain_lines(data or "")
+
+
+class MixedField(TextField):
+    """Text, or a JSON list or object where what is entered spells one."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return as_text(value)
+
+    def to_python(self, value: Any) -> Any:
+        return structured(super().to_python(value))
+
+    def run_validators(self, value: Any) -> None:
+        if isinstance(value, str):
+            super().run_validators(value)
 
 
 def form_field(leaf: Leaf, initial: Any, set_at: datetime | bool | None = None) -> forms.Field:
@@ -79,6 +93,11 @@ def _text(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
     return TextField(widget=forms.TextInput(_given({**plain, **attrs})), **options)
 
 
+def _mixed(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
+    attrs = {"class": "vTextField", "spellcheck": "false", "placeholder": placeholder(leaf.field)}
+    return MixedField(widget=forms.TextInput(_given({"autocomplete": "off", **attrs})), **options)
+
+
 def _secret(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
     widget = extra(leaf.field, "widget")
     long = widget in _LONG
@@ -108,7 +127,9 @@ def _number(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
 
 def _boolean(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
     if leaf.shape.nullable:
-        return forms.NullBooleanField(required=False, **options)
+        field = forms.NullBooleanField(required=False, **options)
+        field.widget.choices = [("unknown", _("Not set")), ("true", _("Yes")), ("false", _("No"))]
+        return field
     return forms.BooleanField(required=False, **options)
 
 
@@ -129,7 +150,7 @@ def _choice(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
 def _rows(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
     columns = _columns(leaf.shape, options["label"])
     widget = RowsWidget(columns, placeholder=placeholder(leaf.field))
-    return RowsField(leaf.shape, columns, widget=widget, **options)
+    return RowsField(leaf.shape, columns, initial=initial, widget=widget, **options)
 
 
 def _columns(kind: Shape, title: Any) -> list[Column]:
@@ -163,6 +184,7 @@ _MAKERS: dict[Kind, Callable[[Leaf, Any, dict[str, Any]], forms.Field]] = {
     Kind.LIST: _rows,
     Kind.MAP: _rows,
     Kind.RECORDS: _rows,
+    Kind.MIXED: _mixed,
     Kind.JSON: _json,
     Kind.SECRET: _secret,
 }

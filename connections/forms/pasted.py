@@ -58,7 +58,7 @@ class PastedWidget(forms.Textarea):
     needs_multipart_form = True
 
     def __init__(self, attrs: dict[str, Any] | None = None, accept: str = "", largest: int = LARGEST) -> None:
-        super().__init__({"rows": 5, "spellcheck": "false", "autocomplete": "off", **(attrs or {})})
+        super().__init__({"rows": 3, "spellcheck": "false", "autocomplete": "off", **(attrs or {})})
         self.accept = accept
         self.largest = largest
 

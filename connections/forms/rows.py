@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,14 +44,28 @@ class Column:
 
 
 def as_text(value: Any) -> str:
-    """A JSON scalar as an input shows it."""
+    """A JSON value as an input of one line shows it."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)
 
 
+def structured(text: str) -> Any:
+    """The JSON list or object that ``text`` spells, or ``text`` itself when it spells none."""
+    if not text.lstrip().startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def parse(shape: Shape, text: str) -> Any:
-    """The JSON scalar that ``text`` spells. Raises ``ValidationError`` when it spells none of that kind."""
+    """The JSON value that ``text`` spells. Raises ``ValidationError`` when it spells none of that kind."""
+    if shape.kind is Kind.MIXED:
+        return structured(text)
     if shape.kind is Kind.INTEGER:
         return forms.IntegerField().to_python(text)
     if shape.kind is Kind.NUMBER:
@@ -112,12 +127,13 @@ class RowsWidget(forms.Widget):
 
 
 class RowsField(forms.Field):
-    """Cleans to a list of scalars, a map, or a list of records, after what kind ``shape`` is."""
+    """Cleans to a list of scalars, a map, or a list of records, after ``shape``'s kind. ``initial`` is what is stored."""
 
     def __init__(self, shape: Shape, columns: Sequence[Column], **options: Any) -> None:
         super().__init__(required=False, **options)
         self.shape = shape
         self.columns = tuple(columns)
+        self._stored = dict(zip(self.prepare_value(self.initial), self._records(self.initial), strict=True))
 
     def prepare_value(self, value: Any) -> list[Row]:
         """Stored values as rows of text; rows that came in stay as they are."""
@@ -126,6 +142,12 @@ class RowsField(forms.Field):
         if self.shape.kind is Kind.RECORDS and value and isinstance(value[0], Mapping):
             return [tuple(as_text(record.get(column.name)) for column in self.columns) for record in value]
         return [item if isinstance(item, tuple) else (as_text(item),) for item in value or ()]
+
+    def _records(self, value: Any) -> list[dict[str, Any]]:
+        """Stored values as what each of their rows cleans to."""
+        if isinstance(value, Mapping):
+            return [{"key": key, "value": item} for key, item in value.items()]
+        return [item if self.shape.kind is Kind.RECORDS else {"": item} for item in value or ()]
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool([row for row in self.prepare_value(initial) if any(row)] != data)
@@ -142,9 +164,13 @@ class RowsField(forms.Field):
                 raise ValidationError(_("Row %(row)d has a value but no name.") % {"row": position}, code="invalid")
             if name in names[: position - 1]:
                 raise ValidationError(_("Row %(row)d repeats a name.") % {"row": position}, code="invalid")
-        return {row["key"]: row.get("value", "") for row in parsed}
+        nothing = None if self.shape.item is not None and self.shape.item.nullable else ""
+        return {row["key"]: row.get("value", nothing) for row in parsed}
 
     def _row(self, position: int, row: Row) -> dict[str, Any]:
+        """What a row says. One that was not touched gives back exactly what was stored."""
+        if row in self._stored:
+            return self._stored[row]
         found = {}
         for column, text in zip(self.columns, row, strict=True):
             try:

@@ -70,6 +70,8 @@ _SPELLINGS = {
             "ip",
         ]
     },
+    "jsonpath": "JSONPath",
+    "jsonl": "JSON Lines",
     "oauth": "OAuth",
     "oauth2": "OAuth 2",
     "saml": "SAML",
@@ -89,11 +91,11 @@ def label(name: str, field: FieldInfo) -> Text:
 
 
 def choice_label(value: Any) -> Text:
-    """A choice in words: ``verify-full`` is "Verify full"; a value in capitals is left as it is."""
+    """A choice in words: ``verify-full`` is "Verify full"; a value with capitals or digits stays as it is."""
     text = str(value)
     if text in _PUNCTUATION:
         return _PUNCTUATION[text]
-    if text != text.lower():
+    if text != text.lower() or (any(letter.isdigit() for letter in text) and text not in _SPELLINGS):
         return translated(text)
     words = [_SPELLINGS.get(word, word) for word in text.replace("-", " ").replace("_", " ").split()]
     sentence = " ".join(words)

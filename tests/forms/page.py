@@ -79,7 +79,7 @@ class Page(HTMLParser):
 
     def submitted(self) -> QueryDict:
         """What a browser sends when nothing is touched."""
-        sent = MultiValueDict()
+        sent: MultiValueDict[str, str] = MultiValueDict()
         for control in self.controls:
             kind = control.attrs.get("type")
             if "disabled" in control.attrs or kind == "file":

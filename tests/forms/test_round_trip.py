@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.forms import JSONField
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from connections.forms import SettingsForm
 from tests.forms.page import rendered
 from tests.forms.toys import MINIMAL, ToyConfig
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r"), max_size=12)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
 WORD = st.text("abcxyz019é<&\"'", min_size=1, max_size=8)
 HOST = st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){0,2}", fullmatch=True)
 GOOD = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,6 +59,8 @@ TOY = {
     "headers": st.dictionaries(WORD, TEXT, max_size=5),
     "ports": st.lists(st.integers(-(2**70), 2**70), max_size=6),
     "pages": st.lists(st.fixed_dictionaries({"name": WORD, "size": st.integers(1), "wrap": st.booleans()}), max_size=3),
+    "target": TEXT | st.lists(TEXT),
+    "options": st.dictionaries(WORD, TEXT | st.integers() | st.lists(st.integers()) | st.none(), max_size=3),
     "anything": st.dictionaries(TEXT, st.recursive(st.none() | st.booleans() | st.integers() | TEXT, st.lists)),
     "notes": st.none() | TEXT,
     "deep": st.none()
@@ -150,5 +153,15 @@ def test_an_untouched_form_of_every_source_is_saved_as_it_was(adapter):
 @pytest.mark.parametrize("adapter", list(registry.healthy()), ids=lambda adapter: adapter.id)
 def test_no_setting_of_a_source_needs_a_json_box(adapter):
     form = SettingsForm(adapter.config_class)
-    boxes = [name for name, field in form.fields.items() if type(field).__name__ == "JSONField"]
+    boxes = [name for name, field in form.fields.items() if isinstance(field, JSONField)]
     assert boxes == []
+
+
+@pytest.mark.parametrize("adapter", list(registry.healthy()), ids=lambda adapter: adapter.id)
+def test_every_source_has_a_form_for_its_query(adapter):
+    form = SettingsForm(adapter.query_class, part="query", title="Query")
+    pointers = {
+        str(control.attrs["data-pointer"]) for control in rendered(form).controls if "data-pointer" in control.attrs
+    }
+    assert all(pointer.startswith("/query/") for pointer in pointers)
+    assert {pointer.split("/")[2] for pointer in pointers} <= set(adapter.query_class.model_fields)

@@ -75,6 +75,8 @@ class ToyConfig(NetworkConfig):
     headers: dict[str, str] = Field(default_factory=dict, title="Headers")
     ports: list[int] = Field(default_factory=list, title="Ports")
     pages: list[Page] = Field(default_factory=list, title="Pages")
+    target: str | list[str] = Field("orders", title="Target")
+    options: dict[str, str | int | list[int] | None] = Field(default_factory=dict, title="Options")
     anything: dict[str, Any] = Field(default_factory=dict, title="Anything")
     notes: str | None = Field(None, json_schema_extra={"widget": "textarea"})
     deep: Deep | None = Field(None, title="Deep settings")

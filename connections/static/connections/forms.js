@@ -72,6 +72,7 @@ function prepareRows(table) {
     if (isBlank(row)) row.remove();
     else arm(row);
   }
+  body.replaceChildren(...body.children); // without white space, so that :empty says whether there are rows
   const button = table.querySelector("[data-rows-add]");
   button.hidden = false;
   button.addEventListener("click", () => add().querySelector("input, select, textarea").focus());
