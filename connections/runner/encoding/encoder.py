@@ -156,7 +156,7 @@ def _default(value: Any) -> Any:
     """What orjson leaves to us: our marks on text and integers, binary, and subclasses that drivers give."""
     match value:
         case JSONText():
-            return orjson.Fragment(value)
+            return orjson.Fragment(value.encode())
         case int():
             return orjson.Fragment(str(int(value)))
         case bytes() | bytearray() | memoryview():

@@ -79,8 +79,8 @@ class ToyConfig(Config):
 
 class ToyQuery(Query):
     do: Literal[
-        "count", "wire", "odd", "wide", "cells", "repeat", "self", "sleep", "spin", "allocate", "hoard", "exit", "abort",
-        "grandchild", "fail", "bug", "nothing",
+        "count", "wire", "odd", "wide", "cells", "repeat", "nothing", "self", "sleep", "spin", "allocate", "hoard",
+        "exit", "abort", "grandchild", "fail", "bug",
     ]  # fmt: skip
     n: int = 1
     batch: int = 100
