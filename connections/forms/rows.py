@@ -127,7 +127,7 @@ class RowsWidget(forms.Widget):
 
 
 class RowsField(forms.Field):
-    """Cleans to a list of scalars, a map, or a list of records, after ``shape``'s kind. ``initial`` is what is stored."""
+    """Cleans to a list of scalars, a map or a list of records, as ``shape`` says. ``initial`` is what is stored."""
 
     def __init__(self, shape: Shape, columns: Sequence[Column], **options: Any) -> None:
         super().__init__(required=False, **options)
