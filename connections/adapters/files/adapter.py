@@ -184,7 +184,7 @@ class FilesAdapter(Adapter[ConfigT, FilesQuery], Generic[ConfigT]):
 
     def _sheets(self, name: str, deadline: Deadline) -> list[str]:
         """The sheets of a workbook; none when it cannot be opened, which reading it will explain."""
-        from connections.adapters.files.readers.workbook import sheet_names
+        from connections.adapters.files.readers.excel import sheet_names
 
         try:
             with self.open_file(name, deadline, field="/query/table") as file:

@@ -33,7 +33,6 @@ _OPTIONS: dict[Format, tuple[str, ...]] = {
 }
 DRIVERS: dict[Format, Driver] = {
     "parquet": Driver("pyarrow", pip="pyarrow>=22"),
-    "excel": Driver("openpyxl", pip="openpyxl>=3.1.5"),
 }
 
 
