@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from connections.api.documents import DocsView, SchemaView
 from connections.api.views import connections, organisations, queries, sources, status
 
 app_name = "api"
@@ -38,5 +41,19 @@ urlpatterns = [
     path("sources/<str:source>/parse-url/", sources.ParseURL.as_view(), name="parse-url"),
     path("orgs/", organisations.OrganisationList.as_view(), name="organisations"),
     path("orgs/<slug:org>/", include(_organisation)),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(url_name="api:schema"), name="docs"),
     re_path("", organisations.NothingHere.as_view(), name="nothing"),
 ]
+
+
+def _names(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[tuple[type, str]]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _names(pattern.url_patterns)
+        elif pattern.name:
+            yield pattern.callback.view_class, pattern.name  # type: ignore[attr-defined]
+
+
+NAMES: dict[type, str] = dict(_names(urlpatterns))
+"""Each view's path name; every view has one path."""

@@ -1,0 +1,26 @@
+"""The OpenAPI document and a page to browse it; they tell of no organisation, so anybody may read them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import TemplateHTMLRenderer
+
+
+class SchemaView(SpectacularAPIView):
+    authentication_classes: ClassVar = []
+    permission_classes: ClassVar = []
+    renderer_classes: ClassVar = [OpenApiJsonRenderer]
+    content_negotiation_class = DefaultContentNegotiation
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """Swagger UI from our own static files, its script in a file of its own: the content policy allows no inline."""
+
+    authentication_classes: ClassVar = []
+    permission_classes: ClassVar = []
+    renderer_classes: ClassVar = [TemplateHTMLRenderer]
+    content_negotiation_class = DefaultContentNegotiation
