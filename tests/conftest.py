@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "connections.testing.plugin"]
 if "connections.runner.supervisor" in sys.modules or find_spec("connections.runner.supervisor"):
     pytest_plugins.append("tests.catalogue")
 
