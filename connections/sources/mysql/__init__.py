@@ -1,0 +1,224 @@
+"""MySQL and MariaDB, read only."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from connections.adapters import tls
+from connections.adapters.config import ADVANCED
+from connections.adapters.contract import Category, Column, Driver, Environment, Notice, Result, Row, Server
+from connections.adapters.egress import dial
+from connections.adapters.errors import AdapterError, DeadlineError, UnsafeRoleError
+from connections.adapters.limits import Deadline
+from connections.adapters.network import NetworkConfig, Port, TLSMode
+from connections.adapters.sql.family import Window
+from connections.adapters.sql.parameters import Statement, Style
+from connections.adapters.sql.query import SQLQuery
+from connections.adapters.sql.server import ServerAdapter
+from connections.sources.mysql.guard import LEXIS, Rights, require_reading
+from connections.sources.mysql.opening import ask_for_tls
+
+if TYPE_CHECKING:
+    from connections.adapters.sql.tables import Tables
+    from connections.sources.mysql.session import Session, Stream
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("The text holds a NUL character.")
+    return text
+
+
+def _secret_without_nul(secret: SecretStr) -> SecretStr:
+    _without_nul(secret.get_secret_value())
+    return secret
+
+
+Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_without_nul)]
+
+
+class MySQLConfig(NetworkConfig):
+    default_port: ClassVar[int] = 3306
+    url_schemes: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
+
+    port: Port = Field(3306, title="Port")
+    database: Name = Field(title="Database", examples=["sales"], json_schema_extra={"endpoint": False})
+    user: Name = Field(title="User", examples=["reader"], json_schema_extra={"endpoint": False})
+    password: Annotated[SecretStr, AfterValidator(_secret_without_nul)] | None = Field(None, title="Password")
+    charset: Literal["utf8mb4", "utf8mb3"] = Field(
+        "utf8mb4",
+        title="Character set",
+        description="utf8mb3 is for servers older than MySQL 5.5; it has no emoji.",
+        json_schema_extra={"endpoint": False, "section": ADVANCED},
+    )
+
+
+class MySQLAdapter(ServerAdapter[MySQLConfig]):
+    """MySQL 5.7+ and MariaDB 10.5+, through PyMySQL."""
+
+    id = "mysql"
+    label = "MySQL"
+    category = Category.DATABASE
+    config_class = MySQLConfig
+    driver = Driver("pymysql", pip="pymysql>=1.1.2")
+    docs_url = "https://dev.mysql.com/doc/refman/8.4/en/select.html"
+    tested_against = "real: MariaDB 10.11"
+    lexis = LEXIS
+    style = Style.QUESTION
+    probes_tls = True
+
+    def __init__(self, config: MySQLConfig, environment: Environment) -> None:
+        super().__init__(config, environment)
+        self._session: Session | None = None
+        self._logged_in = False
+        self._rights = Rights()
+        self._deadline: Deadline | None = None
+
+    def connect(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        if self._session is not None and self._session.alive():
+            return
+        self.close()
+        self._deadline = deadline
+        within = self.connect_deadline(deadline)
+        self._session = self._log_in(within)
+        self._logged_in = True
+        self._rights = Rights.of(self._grants(within))
+        if self._rights.unsafe:
+            raise UnsafeRoleError(
+                f"The user may do more than a reader can be contained to: {', '.join(self._rights.unsafe)}.",
+                field="/config/user",
+                step="privileges",
+                hint="Connect as a user that may only SELECT from the database.",
+            )
+
+    def execute(self, statement: Statement, window: Window, deadline: Deadline) -> Result:
+        self._deadline = deadline
+        stream = self._opened().start(statement.text, statement.values, window, deadline)
+        result = Result(stream.columns, iter(()))
+        result.batches = _noted(stream, window, result)
+        return result
+
+    def bound(self, query: SQLQuery, parameters: dict[str, Any]) -> Statement:
+        require_reading(query.sql or "")
+        return super().bound(query, parameters)
+
+    def describe_statement(self, statement: Statement, deadline: Deadline) -> tuple[Column, ...]:
+        if statement.values:  # what a parameter is makes what is computed from it
+            return super().describe_statement(statement, deadline)
+        self._deadline = deadline
+        return self._opened().columns(statement.text, deadline)
+
+    def catalogue(self) -> Tables:
+        from connections.sources.mysql.catalogue import MySQLTables
+
+        return MySQLTables(self._ask)
+
+    def translate(self, exc: Exception) -> AdapterError | None:
+        from pymysql import err
+
+        from connections.sources.mysql.failures import failed
+
+        overdue = self._deadline is not None and self._deadline.remaining() <= 0.05
+        if isinstance(exc, err.MySQLError):
+            return failed(exc, logged_in=self._logged_in, overdue=overdue)
+        if isinstance(exc, ssl.SSLError):
+            return tls.refused(exc)
+        return DeadlineError("Time ran out before the source answered.") if isinstance(exc, TimeoutError) else None
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.give_up()
+        self._session = None
+        self._logged_in = False
+        super().close()
+
+    def reset(self) -> bool:
+        if self._session is not None and self._session.renew():
+            return True
+        self.close()
+        return False
+
+    def server(self) -> Server | None:
+        if self._session is None:
+            return None
+        version = str(self._session.server_version).removeprefix("5.5.5-")  # MariaDB's bow to old replicas
+        return Server("MariaDB" if self._session.is_mariadb else "MySQL", version)
+
+    def notices(self) -> list[Notice]:
+        found = []
+        if self._rights.writes:
+            found.append(
+                Notice("role_can_write", "The user may write; previews are read-only, other programs are not.")
+            )
+        if self.config.tls.mode is TLSMode.DISABLE:
+            found.append(Notice("tls_off", "The connection is not encrypted."))
+        return found
+
+    def start_tls(self, plain: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        return ask_for_tls(plain, context, self.config.host)
+
+    def check_database(self, deadline: Deadline) -> str | None:
+        self.connect(deadline)
+        return self.config.database
+
+    def check_privileges(self, deadline: Deadline) -> str | None:
+        return "may write" if self._rights.writes else "reads only"
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _log_in(self, within: Deadline) -> Session:
+        from connections.sources.mysql.session import Login, Session
+
+        mode = self.config.tls.mode
+        login = Login(
+            self.config.host,
+            self.config.database,
+            self.config.user,
+            self.config.password.get_secret_value() if self.config.password else "",
+            self.config.charset,
+            None if mode is TLSMode.DISABLE else tls.context(self.config.tls, self.scratch()),
+            trusted=mode in (TLSMode.VERIFY_CA, TLSMode.VERIFY_FULL),
+        )
+        session = Session(login)
+        peer = self.peer(within)
+        plain = dial([ip_address(text) for text in peer.addresses], self.config.host, peer.port, within)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session.open_on(plain, within)
+        return session
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise RuntimeError("connect comes first")
+        return self._session
+
+    def _grants(self, deadline: Deadline) -> list[str]:
+        roles = ""
+        if not self._opened().is_mariadb:  # whose SHOW GRANTS tells the active role's rights too
+            active = next(self._ask(Statement("select current_role()"), deadline), ["NONE"])[0]
+            roles = "" if active in (None, "NONE") else f" for current_user() using {active}"
+        return [row[0] for row in self._ask(Statement(f"show grants{roles}"), deadline)]
+
+    def _ask(self, statement: Statement, deadline: Deadline | None = None) -> Iterator[Row]:
+        """All rows of a statement of ours."""
+        within = deadline or self._deadline or Deadline.after(self.config.connect_timeout)
+        for batch in self.execute(statement, Window(0, 1_000_000), within).batches:
+            yield from batch
+
+
+def _noted(stream: Stream, window: Window, result: Result) -> Iterator[list[Row]]:
+    for batch in stream.batches(window):
+        if stream.zero_dates and not result.notices:
+            result.notices.append(
+                Notice("zero_date", "Dates that no calendar has, such as 0000-00-00, are shown as null.")
+            )
+        yield batch
+
+
+adapter = MySQLAdapter

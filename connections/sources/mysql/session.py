@@ -1,0 +1,332 @@
+"""One logged-in session: PyMySQL logs in and carries packets; what is said over them is decided here.
+
+Statements are prepared at the server and executed in the binary protocol, which PyMySQL does not have: one statement
+at a time whatever its text, values that never meet the text, and exact numbers (the text protocol rounds FLOAT).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymysql import err
+from pymysql.connections import Connection
+
+from connections.adapters.contract import Column, Row
+from connections.adapters.errors import NotAQueryError, ProtocolError, QueryError
+from connections.adapters.limits import Deadline
+from connections.adapters.sql.family import Window
+from connections.sources.mysql.authentication import HANDLERS, require_method, require_opening
+from connections.sources.mysql.binary import Reader, packed_values
+from connections.sources.mysql.fields import Field
+
+APPLICATION = "connection-catalogue"
+MARGIN = 0.1
+"""Seconds by which the server's own time-out comes before ours, so that its error arrives."""
+BATCH_ROWS = 500
+BATCH_BYTES = 512 * 1024
+PATIENCE = 0.02
+"""Seconds to wait for the end of a result whose wanted rows are all here, before the session is given up for it."""
+
+# What a text means must not depend on the server's settings: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
+SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+
+# https://dev.mysql.com/doc/dev/mysql-server/latest/my__command_8h.html
+_PREPARE, _EXECUTE, _CLOSE_STATEMENT, _RESET, _QUERY = 0x16, 0x17, 0x19, 0x1F, 0x03
+_UNKNOWN_COMMAND = 1047
+
+# https://mariadb.com/kb/en/connection/: MariaDB's own capabilities, said only by clients that do not say "MySQL".
+_MYSQL = 1
+_EXTENDED_METADATA = 1 << 3
+_EXTENSIONS = slice(28, 32)
+
+_BROKEN = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError, struct.error)
+"""What PyMySQL and the readers here raise over packets that are not as they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """As whom, and how. ``context`` is None without TLS; ``trusted`` when the server's certificate is verified."""
+
+    host: str
+    database: str
+    user: str
+    password: str = field(repr=False)
+    charset: str
+    context: ssl.SSLContext | None
+    trusted: bool
+
+
+class Session(Connection):  # type: ignore[misc]
+    """A connection on a socket of ours. Reads no option file, opens no other socket, sends no file."""
+
+    def __init__(self, login: Login) -> None:
+        super().__init__(
+            host=login.host,  # the name that the certificate must show
+            user=login.user,
+            password=login.password.encode(),
+            database=login.database,
+            charset=login.charset,
+            ssl=login.context,
+            ssl_disabled=login.context is None,
+            autocommit=None,
+            local_infile=False,
+            program_name=APPLICATION,
+            auth_plugin_map=dict(HANDLERS),
+            defer_connect=True,
+        )
+        self.trusted = login.trusted
+        self.stream: Stream | None = None
+        self._extended = False
+        self._greeting = False
+
+    # Logging in ------------------------------------------------------------------------------------------------
+
+    def open_on(self, plain: socket.socket, deadline: Deadline) -> None:
+        """Log in over ``plain``, which is this session's from now on, and pin the session's settings."""
+        self._hurry(deadline)
+        with speaking(self):
+            self.connect(plain)
+        self.pin()
+
+    @property
+    def is_mariadb(self) -> bool:
+        return "mariadb" in self.server_version.lower()
+
+    def _get_server_information(self) -> None:
+        super()._get_server_information()
+        require_opening(self._auth_plugin_name, self.trusted)
+
+    def _request_authentication(self) -> None:
+        # A server of MariaDB leaves "MySQL" unsaid as well.
+        self._extended = not self.server_capabilities & _MYSQL
+        if self._extended:
+            self.client_flag &= ~_MYSQL
+        self._greeting = True
+        super()._request_authentication()
+
+    def write_packet(self, payload: bytes) -> None:
+        if self._greeting:
+            # Of the two packets that begin with our capabilities, the one that asks for TLS has nothing else.
+            self._greeting = len(payload) == _EXTENSIONS.stop
+            said = _EXTENDED_METADATA if self._extended else 0
+            payload = payload[: _EXTENSIONS.start] + struct.pack("<I", said) + payload[_EXTENSIONS.stop :]
+        super().write_packet(payload)
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
+        require_method(plugin_name.decode("ascii", "replace"), self.trusted)
+        return super()._process_auth(plugin_name, auth_packet, handler)
+
+    # Keeping and giving up -------------------------------------------------------------------------------------
+
+    def pin(self) -> None:
+        """The session's settings, whatever the server's defaults are."""
+        self._command(
+            f"set names {self.charset}, session sql_mode = '{SQL_MODE}', session time_zone = '+00:00', "
+            "session sql_auto_is_null = 0, session sql_safe_updates = 0"
+        )
+        self._command("set session transaction isolation level repeatable read, read only")
+
+    def renew(self) -> bool:
+        """The session as if new. False when a result is unread or the server cannot: then it is not to be used."""
+        if not self.alive() or self.stream is not None:
+            return False
+        self._hurry(Deadline.after(5))
+        try:
+            with speaking(self):
+                self._execute_command(_RESET, b"")
+                self._read_ok_packet()
+        except err.MySQLError as exc:
+            if exc.args and exc.args[0] == _UNKNOWN_COMMAND:
+                return False
+            raise
+        self.pin()
+        return True
+
+    def alive(self) -> bool:
+        """Whether the connection still stands. A server that has something to say unasked says goodbye."""
+        if self._sock is None:
+            return False
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
+
+    def give_up(self) -> None:
+        """Close the socket without a word. The server ends a query when it cannot send its rows."""
+        self.stream = None
+        self._force_close()
+
+    # Statements ------------------------------------------------------------------------------------------------
+
+    def columns(self, text: str, deadline: Deadline) -> tuple[Column, ...]:
+        """The columns that ``text`` would give, from preparing it."""
+        self._guard(deadline, most=0)
+        with speaking(self):
+            statement, fields = self._prepare(text, 0)
+            self._close_statement(statement)
+        return tuple(each.column for each in fields)
+
+    def start(self, text: str, values: Sequence[Any], window: Window, deadline: Deadline) -> Stream:
+        """Run one statement in a read-only transaction that ends by the deadline; its rows come as they are read."""
+        # The limit is the session's, so the text stays as it is; a LIMIT of the text's own comes before it.
+        self._guard(deadline, most=window.skip + window.fetch)
+        packed = packed_values(values)
+        with speaking(self):
+            statement, _ = self._prepare(text, len(values))
+            self._execute_command(_EXECUTE, struct.pack("<IBI", statement, 0, 1) + packed)
+            stream = self._result_of(statement)
+        self.stream = stream
+        if window.fetch == 0:
+            stream.finish()
+        return stream
+
+    def _guard(self, deadline: Deadline, *, most: int) -> None:
+        if self.stream is not None:
+            self.give_up()
+        self._hurry(deadline)
+        left = max(deadline.require() - MARGIN, 0.05)
+        if self.is_mariadb:
+            limit = f"max_statement_time = {left:.3f}"
+        else:
+            limit = f"max_execution_time = {int(left * 1000)}"
+        self._command(f"set session {limit}, session sql_select_limit = {most}")
+        self._command("start transaction read only")
+
+    def _hurry(self, deadline: Deadline) -> None:
+        self._read_timeout = self._write_timeout = deadline.require()
+
+    def _command(self, text: str) -> None:
+        with speaking(self):
+            self._execute_command(_QUERY, text.encode())
+            self._read_ok_packet()
+
+    def _prepare(self, text: str, count: int) -> tuple[int, list[Field]]:
+        self._execute_command(_PREPARE, text.encode())
+        _, statement, columns, parameters = struct.unpack_from("<BIHH", self._read_packet().get_all_data())
+        if parameters:
+            self._fields(parameters)
+        fields = self._fields(columns) if columns else []
+        if parameters != count:
+            raise QueryError(
+                "The text holds a question mark that is no parameter of ours.",
+                field="/query/sql",
+                hint="Write parameters as :name.",
+            )
+        if not columns:
+            self._close_statement(statement)
+            raise NotAQueryError("The statement returns no rows.", field="/query/sql")
+        return statement, fields
+
+    def _result_of(self, statement: int) -> Stream:
+        first = self._read_packet().get_all_data()
+        if first[0] == 0xFB:
+            self.give_up()
+            raise ProtocolError("The server asked for a file of this computer; it was refused.", field="/config/host")
+        if first[0] == 0x00:
+            raise NotAQueryError("The statement returns no rows.", field="/query/sql")
+        return Stream(self, statement, self._fields(Reader(first).integer()))
+
+    def _fields(self, count: int) -> list[Field]:
+        fields = [Field.parse(self._read_packet().get_all_data(), self._extended) for _ in range(count)]
+        if not self._read_packet().is_eof_packet():
+            raise ValueError("no end of the columns")
+        return fields
+
+    def _close_statement(self, statement: int) -> None:
+        self._execute_command(_CLOSE_STATEMENT, struct.pack("<I", statement))  # has no answer
+
+
+class Stream:
+    """The rows of one statement, read as they are asked for."""
+
+    def __init__(self, session: Session, statement: int, fields: list[Field]) -> None:
+        self._session = session
+        self._statement = statement
+        self._fields = fields
+        self._open = True
+        self.columns: tuple[Column, ...] = tuple(each.column for each in fields)
+        self.zero_dates = False
+
+    def batches(self, window: Window) -> Iterator[list[Row]]:
+        """The rows of ``window``. What is not read of the result is cancelled when the iterator is closed."""
+        try:
+            for _ in range(window.skip):
+                if self._packet() is None:
+                    return
+            left = window.fetch
+            while left and (batch := self._batch(min(left, BATCH_ROWS))):
+                left -= len(batch)
+                yield batch
+        finally:
+            self.finish()
+
+    def finish(self) -> None:
+        """Leave the session fit for more where the result ends here; else give the session up for it."""
+        if not self._open:
+            return
+        session = self._session
+        session._read_timeout = PATIENCE
+        try:
+            ended = self._packet() is None
+        except (err.MySQLError, ProtocolError):
+            ended = False
+        if not ended:
+            self._open = False
+            session.give_up()
+
+    def _batch(self, most: int) -> list[Row]:
+        rows: list[Row] = []
+        size = 0
+        while len(rows) < most and size < BATCH_BYTES:
+            packet = self._packet()
+            if packet is None:
+                break
+            size += len(packet)
+            with speaking(self._session):
+                rows.append(self._row(packet))
+        return rows
+
+    def _row(self, packet: bytes) -> Row:
+        reader = Reader(packet, 1 + (len(self._fields) + 9) // 8)
+        nulls = int.from_bytes(packet[1 : reader.position], "little") >> 2
+        row: list[Any] = []
+        for at, each in enumerate(self._fields):
+            if nulls >> at & 1:
+                row.append(None)
+                continue
+            value = each.read(reader)
+            self.zero_dates = self.zero_dates or value is None
+            row.append(value)
+        return row
+
+    def _packet(self) -> bytes | None:
+        """The next row, packed; None at the end."""
+        if not self._open:
+            return None
+        with speaking(self._session):
+            packet = self._session._read_packet()
+            if not packet.is_eof_packet():
+                data: bytes = packet.get_all_data()
+                return data
+            self._open = False
+            self._session.stream = None
+            self._session._close_statement(self._statement)
+            return None
+
+
+@contextmanager
+def speaking(session: Session) -> Iterator[None]:
+    """Inside, packets that make no sense become ``ProtocolError``; after one, the session is not to be used."""
+    try:
+        yield
+    except _BROKEN:
+        session.give_up()
+        raise ProtocolError(
+            "What answers does not speak MySQL's protocol as it should.", field="/config/port", step="connect"
+        ) from None
