@@ -102,7 +102,7 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         self._deadline = deadline
         stream = self._opened().start(statement.text, statement.values, window, deadline)
         result = Result(stream.columns, iter(()))
-        result.batches = _noted(stream, window, result)
+        result.batches = _noted(stream, window, result.notices)
         return result
 
     def bound(self, query: SQLQuery, parameters: dict[str, Any]) -> Statement:
@@ -154,9 +154,7 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
     def notices(self) -> list[Notice]:
         found = []
         if self._rights.writes:
-            found.append(
-                Notice("role_can_write", "The user may write; previews are read-only, other programs are not.")
-            )
+            found.append(Notice("role_can_write", "The user may write; only previews are kept read-only."))
         if self.config.tls.mode is TLSMode.DISABLE:
             found.append(Notice("tls_off", "The connection is not encrypted."))
         return found
@@ -212,12 +210,11 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
             yield from batch
 
 
-def _noted(stream: Stream, window: Window, result: Result) -> Iterator[list[Row]]:
+def _noted(stream: Stream, window: Window, notices: list[Notice]) -> Iterator[list[Row]]:
+    # Holds no result: a cycle would keep an unread stream from being closed when its result is let go.
     for batch in stream.batches(window):
-        if stream.zero_dates and not result.notices:
-            result.notices.append(
-                Notice("zero_date", "Dates that no calendar has, such as 0000-00-00, are shown as null.")
-            )
+        if stream.zero_dates and not notices:
+            notices.append(Notice("zero_date", "Dates that no calendar has, such as 0000-00-00, are shown as null."))
         yield batch
 
 

@@ -107,7 +107,7 @@ def _as_text(value: Any) -> str:
             sign = "-" if value < datetime.timedelta() else ""
             return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
         case datetime.date() | datetime.time():
-            return value.isoformat()
+            return str(value.isoformat())
         case uuid.UUID():
             return str(value)
     raise TypeError(f"{type(value).__name__} is not a parameter.")

@@ -191,10 +191,7 @@ class Session(Connection):  # type: ignore[misc]
             self.give_up()
         self._hurry(deadline)
         left = max(deadline.require() - MARGIN, 0.05)
-        if self.is_mariadb:
-            limit = f"max_statement_time = {left:.3f}"
-        else:
-            limit = f"max_execution_time = {int(left * 1000)}"
+        limit = f"max_statement_time = {left:.3f}" if self.is_mariadb else f"max_execution_time = {int(left * 1000)}"
         self._command(f"set session {limit}, session sql_select_limit = {most}")
         self._command("start transaction read only")
 
