@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from connections.adapters.errors import AdapterError
 from connections.models import Connection, Role, StatusCheck
 from connections.runner.frames import End, StepDone
 from connections.runner.jobs import Operation
-from connections.services import budgets, drafts, events, jobs, sources, state
+from connections.services import budgets, drafts, events, jobs, sources, state, vault
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
 from connections.services.errors import CheckFailed, Invalid
@@ -68,6 +69,7 @@ def check(actor: Actor, connection: Connection) -> Report:
     actor.require(Role.ANALYST)
     adapter = state.require_usable(connection)
     report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), connection)
+    report["hint"] = report["hint"] or _hint(connection, report)
     with transaction.atomic():
         row = StatusCheck.objects.create(
             organisation_id=actor.organisation_id,
@@ -151,6 +153,21 @@ def _report(fields: dict[str, Any], started: Any, steps: list[dict[str, Any]]) -
         "duration_ms": round((ended - started).total_seconds() * 1000, 1),
         "site": settings.CATALOG_SITE,
     }
+
+
+def _hint(connection: Connection, report: Report) -> str | None:
+    """For a rejected secret: which one, whose, and how old it is."""
+    path = tuple((report["field"] or "").split("/")[2:])
+    set_at = vault.names(connection).get(".".join(path))
+    if report["code"] != "authentication" or not (report["field"] or "").startswith("/secrets/"):
+        return None
+    user = connection.config.get("user")
+    which = f"{path[-1].replace('_', ' ')}{f' of user {user}' if user else ''}"
+    if set_at is None:
+        return f"The {which} is not set."
+    days = (timezone.now() - datetime.fromisoformat(set_at)).days
+    age = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
+    return f"Check the {which}; it was last set {age}."
 
 
 def _iso(moment: Any) -> str:
