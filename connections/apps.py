@@ -22,3 +22,12 @@ class ConnectionsConfig(AppConfig):
 class AdminConfig(StockAdminConfig):
     default = False
     default_site = "connections.admin.site.CatalogueAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        # Here and not on import: the site is made while its package is being imported, and would be made twice.
+        from django.contrib.admin import site
+
+        from connections.admin.pages import register
+
+        register(site)

@@ -1,12 +1,80 @@
-"""The admin site."""
+"""The admin site: stock Django, in the active organisation."""
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.utils.translation import gettext_lazy as _
+import functools
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from connections.admin import organisation
+from connections.admin.overview import overview
+from connections.services import events
+from connections.services.errors import Forbidden, NotFound
+
+# Stock views that no page here uses, and that would be one more way to ask for rows.
+UNUSED = ("autocomplete", "view_on_site")
 
 
 class CatalogueAdminSite(admin.AdminSite):
-    site_title = _("Connection catalogue")
-    site_header = _("Connection catalogue")
-    index_title = _("Your connections")
+    site_title = gettext_lazy("Connection catalogue")
+    site_header = gettext_lazy("Connection catalogue")
+    index_title = gettext_lazy("Your connections")
+    site_url = None
+    index_template = "admin/connections/index.html"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Members of an organisation may come in, and superusers."""
+        person = request.user
+        if not (person.is_active and person.is_staff):
+            return False
+        return bool(person.is_superuser) or organisation.actor(request) is not None
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """As stock. What a service refuses is refused here in HTTP's words, for every page."""
+
+        @functools.wraps(view)
+        def translated(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except Forbidden as exc:
+                raise PermissionDenied(exc.message) from None
+            except NotFound:
+                raise Http404 from None
+
+        return super().admin_view(translated, cacheable)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        found = organisation.visitor(request) if request.user.is_authenticated else organisation.Visitor(None, ())
+        return {**super().each_context(request), "actor": found.actor, "organisations": found.choices}
+
+    def get_urls(self) -> list[Any]:
+        stock: list[URLPattern | URLResolver] = [
+            pattern for pattern in super().get_urls() if getattr(pattern, "name", None) not in UNUSED
+        ]
+        return [path("organisation/", self.admin_view(self.switch_view), name="switch"), *stock]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """What the organisation has, and what is wrong with it."""
+        actor = organisation.actor(request)
+        shown = {"overview": overview(actor) if actor else None}
+        return super().index(request, {**shown, **(extra_context or {})})
+
+    def switch_view(self, request: HttpRequest) -> HttpResponse:
+        """Make another organisation the active one. A superuser who is no member leaves an event there."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        try:
+            actor = organisation.enter(request, request.POST.get("organisation", ""))
+        except NotFound:
+            raise Http404 from None
+        if actor.kind == "superuser":
+            events.record(actor, "organisation.enter", actor.organisation)
+        messages.info(request, _("You are now in %(name)s.") % {"name": actor.organisation.name})
+        return HttpResponseRedirect(reverse("admin:index", current_app=self.name))

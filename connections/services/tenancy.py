@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -13,7 +14,7 @@ from django.db.models import QuerySet
 from connections.models import Membership, Organisation, Role
 from connections.services import events, vault
 from connections.services.actor import Actor
-from connections.services.errors import Conflict, Invalid, NotFound
+from connections.services.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 def create_organisation(slug: str, name: str) -> Organisation:
@@ -22,6 +23,25 @@ def create_organisation(slug: str, name: str) -> Organisation:
         organisation = Organisation.objects.create(slug=slug, name=name)
         vault.make_key(organisation)
     return organisation
+
+
+def configure(actor: Actor, values: dict[str, Any]) -> Organisation:
+    """Change what the platform sets of an organisation, such as its egress; for superusers. Its events tell."""
+    if actor.kind != "superuser" and not _is_superuser(actor):
+        raise Forbidden("Only the platform's superusers may change an organisation.")
+    with transaction.atomic():
+        row = Organisation.objects.select_for_update().get(pk=actor.organisation_id)
+        changes = {
+            name: [_plain(getattr(row, name)), _plain(value)]
+            for name, value in values.items()
+            if getattr(row, name) != value
+        }
+        for name, value in values.items():
+            setattr(row, name, value)
+        if changes:
+            row.save(update_fields=list(values))
+            events.record(actor, "organisation.change", row, changes=changes)
+    return row
 
 
 def organisations(person: Any) -> QuerySet[Organisation]:
@@ -98,6 +118,15 @@ def remove_member(actor: Actor, member_id: Any) -> None:
         _require_another_admin(membership)
         events.record(actor, "member.remove", membership, changes={"role": [membership.role, None]})
         membership.delete()
+
+
+def _is_superuser(actor: Actor) -> bool:
+    return get_user_model()._default_manager.filter(pk=actor.user_id, is_active=True, is_superuser=True).exists()
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON has it."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _let_into_admin(person: Any) -> None:

@@ -1,0 +1,85 @@
+"""The fields of a connection beside its settings: what people call it and file it under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from connections.adapters.schema import Problem
+from connections.models import Connection
+from connections.services.connections import MAX_TAGS, TEXT_LIMITS
+
+WIDE = {"class": "vTextField"}
+
+
+class TagsField(forms.CharField):
+    """Tags as a text with commas between them."""
+
+    def to_python(self, value: Any) -> Any:
+        return [tag.strip() for tag in str(value or "").split(",") if tag.strip()]
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def run_validators(self, value: Any) -> None:
+        for tag in value:
+            super().run_validators(tag)
+        if len(value) > MAX_TAGS:
+            raise ValidationError(_("At most %(most)d tags."), params={"most": MAX_TAGS})
+
+
+class DetailsForm(forms.Form):
+    """Name, description, tags, environment. ``slug`` is there for a new connection only: it never changes."""
+
+    name = forms.CharField(label=_("Name"), max_length=TEXT_LIMITS["name"], widget=forms.TextInput(WIDE))
+    slug = forms.SlugField(
+        label=_("Slug"),
+        required=False,
+        max_length=80,
+        widget=forms.TextInput({"class": "vTextField", "spellcheck": "false", "autocapitalize": "off"}),
+        help_text=_("Part of the connection's address, for good. Left empty, it is made from the name."),
+    )
+    environment = forms.CharField(
+        label=_("Environment"),
+        required=False,
+        max_length=TEXT_LIMITS["environment"],
+        widget=forms.TextInput({**WIDE, "placeholder": "production", "list": "known-environments"}),
+    )
+    tags = TagsField(
+        label=_("Tags"),
+        required=False,
+        max_length=64,
+        widget=forms.TextInput({"class": "vTextField", "placeholder": "finance, nightly"}),
+        help_text=_("With commas between them."),
+    )
+    description = forms.CharField(
+        label=_("Description"),
+        required=False,
+        max_length=TEXT_LIMITS["description"],
+        widget=forms.Textarea({"class": "vLargeTextField", "rows": 2}),
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput())
+
+    def __init__(self, data: Any = None, *, connection: Connection | None = None) -> None:
+        if connection is None:
+            super().__init__(data)
+            del self.fields["version"]
+            return
+        names = ("name", "environment", "tags", "description", "version")
+        super().__init__(data, initial={name: getattr(connection, name) for name in names})
+        del self.fields["slug"]
+
+    def add_problems(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Put the problems on their inputs; return those that are about none of them."""
+        others = []
+        for problem in problems:
+            name = problem.pointer.split("/")[1] if problem.pointer else ""
+            if name in self.fields:
+                self.add_error(name, ValidationError(problem.detail, code=problem.code))
+            else:
+                others.append(problem)
+        return others

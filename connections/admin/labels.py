@@ -1,0 +1,62 @@
+"""Words and marks for what a connection is: its source, state and status."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from connections.models import Connection
+from connections.services import sources, state
+
+Text = str | Promise
+
+CATEGORIES: dict[str, Text] = {
+    "database": _("Databases"),
+    "warehouse": _("Warehouses"),
+    "document": _("Document stores"),
+    "files": _("Files"),
+    "application": _("Applications and APIs"),
+}
+STATES: dict[str, Text] = {
+    "locked": _("Locked"),
+    "invalid": _("Invalid"),
+    "unavailable": _("Unavailable"),
+    "paused": _("Paused"),
+    "unchecked": _("Unchecked"),
+    "ready": _("Ready"),
+}
+STATE_MARKS = {
+    "locked": "failed",
+    "invalid": "failed",
+    "unavailable": "failed",
+    "paused": "paused",
+    "unchecked": "unknown",
+    "ready": "ok",
+}
+STATUSES: dict[bool | None, tuple[str, str, Text]] = {
+    True: ("ok", "✓", _("OK")),
+    False: ("failed", "✕", _("Failed")),
+    None: ("unknown", "–", _("Unknown")),
+}
+
+
+def source_label(source: str) -> str:
+    """The vendor's own spelling, or the id where the source is gone."""
+    adapter = sources.find(source)
+    return adapter.label if adapter is not None else source
+
+
+def badge(mark: str, icon: str, text: Text) -> SafeString:
+    """A coloured mark that also says in words what it means."""
+    return format_html('<span class="mark mark-{}"><span aria-hidden="true">{}</span> {}</span>', mark, icon, text)
+
+
+def state_badge(connection: Connection) -> SafeString:
+    found = state.state(connection)
+    return badge(STATE_MARKS[found], "●", STATES[found])
+
+
+def status_badge(connection: Connection) -> SafeString:
+    return badge(*STATUSES[connection.status_ok if connection.status_at else None])

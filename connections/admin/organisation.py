@@ -1,0 +1,87 @@
+"""The active organisation: whose rows a page of the admin is about, and as whom it acts.
+
+The choice is kept in the session as a slug, and judged again at each request: a membership that ended is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from connections.models import Organisation
+from connections.services import tenancy
+from connections.services.actor import Actor
+from connections.services.errors import NotFound
+
+SESSION_KEY = "organisation"
+_CACHE = "_catalogue_visitor"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at a page. ``actor`` is None for whoever has no organisation, ``choices`` are where they may go."""
+
+    actor: Actor | None
+    choices: tuple[Organisation, ...]
+
+
+def visitor(request: HttpRequest) -> Visitor:
+    """Who looks, found once for each request."""
+    found: Visitor | None = getattr(request, _CACHE, None)
+    if found is None:
+        found = _find(request)
+        setattr(request, _CACHE, found)
+    return found
+
+
+def actor(request: HttpRequest) -> Actor | None:
+    """The user as an actor in the active organisation, or None."""
+    return visitor(request).actor
+
+
+def require_actor(request: HttpRequest) -> Actor:
+    """As ``actor``. Raises ``PermissionDenied`` for whoever has no active organisation."""
+    found = actor(request)
+    if found is None:
+        raise PermissionDenied("Choose an organisation first.")
+    return found
+
+
+def enter(request: HttpRequest, slug: str) -> Actor:
+    """Make ``slug`` the active organisation. Raises ``NotFound`` where the user does not belong."""
+    found = _actor_of(request, slug)
+    request.session[SESSION_KEY] = found.organisation.slug
+    setattr(request, _CACHE, None)
+    return found
+
+
+def _find(request: HttpRequest) -> Visitor:
+    person: Any = request.user
+    if not (person.is_authenticated and person.is_active and person.is_staff):
+        return Visitor(None, ())
+    choices = tuple(tenancy.organisations(person).order_by("name", "slug"))
+    for slug in _wanted(request, choices):
+        try:
+            return Visitor(_actor_of(request, slug), choices)
+        except NotFound:
+            continue
+    return Visitor(None, choices)
+
+
+def _wanted(request: HttpRequest, choices: tuple[Organisation, ...]) -> list[str]:
+    """Slugs to try in turn. A superuser enters another's organisation by the switch only, never by accident."""
+    chosen = request.session.get(SESSION_KEY)
+    first = [chosen] if isinstance(chosen, str) else []
+    person: Any = request.user
+    if person.is_superuser:
+        return [*first, *person.memberships.values_list("organisation__slug", flat=True)[:1]]
+    return [*first, *(organisation.slug for organisation in choices[:1])]
+
+
+def _actor_of(request: HttpRequest, slug: str) -> Actor:
+    return tenancy.actor_of(
+        request.user, slug, getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None
+    )

@@ -1,0 +1,45 @@
+"""What the first page shows of an organisation. It reads rows, and reaches nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+
+from connections.models import Connection, Role
+from connections.services import connections
+from connections.services.actor import Actor
+
+SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Counts of the connections by what their last check said, and those that need a look."""
+
+    total: int
+    ok: int
+    failed: int
+    unknown: int
+    paused: int
+    failing: list[Connection]
+    recent: list[Connection]
+    may_add: bool
+
+
+def overview(actor: Actor) -> Overview:
+    rows = connections.visible(actor).order_by()
+    used = Q(paused_at=None)
+    counts = rows.aggregate(
+        total=Count("pk"),
+        ok=Count("pk", filter=used & Q(status_ok=True)),
+        failed=Count("pk", filter=used & Q(status_ok=False)),
+        unknown=Count("pk", filter=used & Q(status_ok=None)),
+        paused=Count("pk", filter=Q(paused_at__isnull=False)),
+    )
+    return Overview(
+        **counts,
+        failing=list(rows.filter(status_ok=False, paused_at=None).order_by("-status_at")[:SHOWN]),
+        recent=list(rows.order_by("-updated_at", "-pk")[:SHOWN]),
+        may_add=actor.may(Role.EDITOR),
+    )

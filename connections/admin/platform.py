@@ -1,0 +1,138 @@
+"""What superusers run: the organisations, and the people who may log in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.admin import UserAdmin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from connections.adapters.egress import Opening
+from connections.adapters.registry import registry
+from connections.admin.tenant import PlatformAdmin
+from connections.models import Organisation
+from connections.services import tenancy
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one on each line."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [line.strip() for line in str(value or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((initial or []) != self.to_python(data))
+
+
+class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
+    sources = LinesField(
+        label=_("Allowed sources"),
+        required=False,
+        widget=forms.Textarea({"rows": 4, "class": "vLargeTextField"}),
+        help_text=_("Source ids, one on each line; empty allows all that are installed."),
+    )
+    egress = LinesField(
+        label=_("Opened networks"),
+        required=False,
+        widget=forms.Textarea({"rows": 4, "class": "vLargeTextField"}),
+        help_text=_("Private networks that this organisation may reach, a line each: 10.1.0.0/16, 10.1.2.3/32:5432."),
+    )
+    suspended = forms.BooleanField(
+        label=_("Suspended"), required=False, help_text=_("Nobody can log in to it, and its keys are refused.")
+    )
+
+    class Meta:
+        model = Organisation
+        fields = ("name", "slug", "sources", "egress", "allow_unsafe_roles")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["suspended"].initial = self.instance.suspended_at is not None
+
+    def clean_sources(self) -> list[str]:
+        found: list[str] = self.cleaned_data["sources"]
+        unknown = [source for source in found if source not in registry]
+        if unknown:
+            raise ValidationError(_("There is no source %(names)s."), params={"names": ", ".join(unknown)})
+        return found
+
+    def clean_egress(self) -> list[str]:
+        found: list[str] = self.cleaned_data["egress"]
+        for text in found:
+            try:
+                Opening.parse(text)
+            except ValueError as exc:
+                raise ValidationError(str(exc)) from None
+        return found
+
+
+class OrganisationAdmin(PlatformAdmin):
+    form = OrganisationForm
+    fields = ("name", "slug", "sources", "egress", "allow_unsafe_roles", "suspended")
+    list_display = ("name", "slug", "is_suspended", "created_at")
+    search_fields = ("name", "slug")
+
+    def is_suspended(self, row: Organisation) -> bool:
+        return row.suspended_at is not None
+
+    is_suspended.boolean = True  # type: ignore[attr-defined]
+    is_suspended.short_description = _("Suspended")  # type: ignore[attr-defined]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("slug",) if obj is not None else ()  # keys, files and programs know it by its slug
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody: an organisation is suspended, and keeps its record."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        wanted = {name: values[name] for name in ("name", "sources", "egress", "allow_unsafe_roles")}
+        suspended = values["suspended"]
+        wanted["suspended_at"] = (obj.suspended_at or timezone.now()) if suspended else None
+        if not change:
+            made = tenancy.create_organisation(values["slug"], values["name"])
+            obj.pk, obj.slug = made.pk, made.slug
+            obj._state.adding = False
+        actor = tenancy.actor_of(
+            request.user, obj.slug, getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None
+        )
+        tenancy.configure(actor, wanted)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """The organisation's own events have it."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """As ``log_change``."""
+
+
+class PersonAdmin(PlatformAdmin, UserAdmin):  # type: ignore[type-arg]
+    """Users. Groups and permissions are not shown, as they grant nothing here."""
+
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Access"), {"fields": ("is_active", "is_staff", "is_superuser")}),
+        (_("Important dates"), {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),
+    )
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    lookups = ("is_active__exact", "is_staff__exact", "is_superuser__exact")
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody: a person is made inactive, and the record still names them."""
+        return False
