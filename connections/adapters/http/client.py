@@ -122,8 +122,11 @@ class Transport(httpx.HTTPTransport):
         )
 
 
-def contexts(tls: TLS, scratch: Path | None) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """TLS as it is set, and the same without the client certificate, for other hosts."""
+def contexts(tls: TLS | None, scratch: Path | None) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS as it is set, and the same without the client certificate, for other hosts. None trusts nobody."""
+    if tls is None:
+        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return nobody, nobody
     anonymous = context(tls.model_copy(update={"certificate": None, "key": None}), scratch)
     return (anonymous if tls.certificate is None and tls.key is None else context(tls, scratch)), anonymous
 

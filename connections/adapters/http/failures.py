@@ -91,6 +91,14 @@ def redirect_error(message: str) -> ProtocolError:
     )
 
 
+def not_http() -> ProtocolError:
+    return ProtocolError(
+        "The source does not answer in HTTP.",
+        field=BASE_URL,
+        hint="Check the port, and whether it wants https.",
+    )
+
+
 def retry_after(text: str | None) -> float | None:
     """Seconds to wait, from either spelling of the header; None when it says nothing that can be read."""
     if text is None:
@@ -117,11 +125,7 @@ def failure(exc: Exception) -> AdapterError | None:
             return UnreachableError("The source closed the connection without an answer.", field=BASE_URL)
         if "peer closed" in words:
             return UnreachableError("The source closed the connection in the middle of its answer.")
-        return ProtocolError(
-            "The source does not answer in HTTP.",
-            field=BASE_URL,
-            hint="Check the port, and whether it wants https.",
-        )
+        return not_http()
     if isinstance(exc, httpx.NetworkError):
         return UnreachableError("The connection to the source broke.", field=BASE_URL)
     if isinstance(exc, httpx.InvalidURL):

@@ -6,6 +6,7 @@ shorter than what was asked for does not end a result, as sources cap page sizes
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urljoin
@@ -141,7 +142,7 @@ class ByCursor:
         cursor = self.locate(document) if document is not None else None
         if cursor in (None, "", False):
             return None
-        if not isinstance(cursor, str | int):
+        if not isinstance(cursor, str | int) or cursor is True:
             raise ProtocolError("The source's cursor is neither text nor a whole number.", field=f"{FIELD}/cursor")
         if cursor in self.seen:
             raise _in_a_circle()
@@ -200,7 +201,7 @@ def _leads_on(path: str) -> bool:
     lowered = path.lower()
     if any(sign in lowered for sign in ("\\", ";", "//", "%2f", "%5c", "%2e", "%25", "%3b", "%00")):
         return False
-    return path.isascii() and path.isprintable() and not {".", ".."} & set(path.split("/"))
+    return re.fullmatch(r"[!-~]*", path) is not None and not {".", ".."} & set(path.split("/"))
 
 
 def _size(name: str | None, size: int) -> dict[str, str | int]:

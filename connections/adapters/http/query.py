@@ -8,30 +8,80 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, PlainValidator, WithJsonSchema, field_validator, model_validator
 
 from connections.adapters.config import Query, Settings
 from connections.adapters.http.addresses import relative_path, segment
 
 PARAMETER = "$parameter"
-Scalar = str | int | float | bool
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 JSONPath = Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-def _encodable(text: str) -> str:
-    """Refuse halves of surrogate pairs: they have no place in a URL."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("The text has a character that is none (half of a surrogate pair).") from None
-    return text
 
 
 class Parameter(Settings):
     """The place of a parameter's value."""
 
     name: Name = Field(alias=PARAMETER)
+
+
+def _value(given: Any) -> Any:
+    """A URL parameter's value; one that is a parameter's place becomes a ``Parameter``."""
+    if isinstance(given, dict):
+        if PARAMETER in given and parameter_names(given):
+            return Parameter.model_validate(given)
+        raise ValueError(f'Give text, a number, true, false, null, a list of those, or {{"{PARAMETER}": "name"}}.')
+    for part in given if isinstance(given, list) else [given]:
+        if not (part is None or isinstance(part, str | int | float)):
+            raise ValueError("A list in the URL holds text, numbers, true and false.")
+        if isinstance(part, str):
+            _require_text(part)
+    return given
+
+
+def _path(given: Any) -> Any:
+    """A path: plain text, or segments of which some are parameters."""
+    if isinstance(given, str):
+        _require_text(given)
+        relative_path(given)
+        return given
+    if not isinstance(given, list):
+        raise ValueError("Give the path as text, or as a list of segments.")
+    parts = [_value(part) for part in given]
+    for part in parts:
+        if isinstance(part, str):
+            segment(part)
+        elif not isinstance(part, Parameter):
+            raise ValueError(f'A segment is text or {{"{PARAMETER}": "name"}}.')
+    return parts
+
+
+def _require_text(text: str) -> None:
+    if len(text) > 8000:
+        raise ValueError("The text is longer than 8000 characters.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("The text has a character that is none (half of a surrogate pair).") from None
+
+
+_PLACE: dict[str, Any] = {
+    "type": "object",
+    "properties": {PARAMETER: {"type": "string", "minLength": 1}},
+    "required": [PARAMETER],
+    "additionalProperties": False,
+}
+_PLAIN: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
+_SEGMENTS: dict[str, Any] = {"type": "array", "items": {"anyOf": [{"type": "string"}, _PLACE]}}
+
+# Checked here and not as unions: pydantic would tell one mistake once for each alternative.
+Value = Annotated[
+    Any, PlainValidator(_value), WithJsonSchema({"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN}, _PLACE]})
+]
+Path = Annotated[
+    str | list[str | Parameter],
+    PlainValidator(_path),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _SEGMENTS]}),
+]
 
 
 class Records(Settings):
@@ -92,16 +142,14 @@ Paging = NoPaging | OffsetPaging | PagePaging | CursorPaging | LinkPaging
 class HTTPQuery(Query):
     """One request, and where its records are."""
 
-    path: Annotated[str, Field(max_length=2000), AfterValidator(_encodable)] | list[str | Parameter] = Field(
+    path: Path = Field(
         "",
         title="Path",
         description="Beneath the base URL, as plain text; or a list of segments, some of them parameters.",
         examples=["orders"],
     )
     method: Literal["GET", "POST"] = Field("GET", title="Method")
-    params: dict[Name, Scalar | Parameter | list[Scalar] | None] = Field(
-        default_factory=dict, title="Parameters of the URL", max_length=200
-    )
+    params: dict[Name, Value] = Field(default_factory=dict, title="Parameters of the URL", max_length=200)
     body: dict[str, JsonValue] | list[JsonValue] | None = Field(None, title="Body", description="JSON, with POST only.")
     records: Records | None = Field(
         None,
@@ -110,17 +158,6 @@ class HTTPQuery(Query):
     )
     flatten: bool = Field(False, title="Flatten", description="An object inside a record becomes columns: address.city")
     paging: Annotated[Paging, Field(default_factory=NoPaging, title="Paging", discriminator="kind")]
-
-    @field_validator("path")
-    @classmethod
-    def _path_stays_beneath(cls, value: str | list[str | Parameter]) -> str | list[str | Parameter]:
-        if isinstance(value, str):
-            relative_path(value)
-        else:
-            for part in value:
-                if isinstance(part, str):
-                    segment(part)
-        return value
 
     @field_validator("body")
     @classmethod

@@ -84,6 +84,8 @@ def _jq(expression: str) -> Select:
         raise InvalidError(f"The jq expression is not valid: {reason}.", field=FIELD) from None
 
     def select(document: Document) -> list[Any]:
+        if not document.text.strip():
+            raise ProtocolError("The source's answer is empty, where JSON is due.")
         try:
             texts = program.input_text(document.text).all()
         except ValueError as exc:

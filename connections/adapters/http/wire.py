@@ -12,9 +12,11 @@ import httpcore
 
 from connections.adapters.egress import Address, EgressPolicy, dial
 from connections.adapters.errors import DeadlineError, UnreachableError
-from connections.adapters.http.failures import BASE_URL
+from connections.adapters.http.failures import BASE_URL, not_http
 from connections.adapters.limits import Deadline
 from connections.adapters.tls import refused
+
+_VERSION = b"HTTP/"
 
 
 class Network(httpcore.NetworkBackend):
@@ -80,11 +82,12 @@ class Stream(httpcore.NetworkStream):
         self._sock = sock
         self._host = host
         self._connecting = connecting
+        self._begun = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._sock.settimeout(self._network.deadline.require())
         try:
-            return self._sock.recv(max_bytes)
+            received = self._sock.recv(max_bytes)
         except TimeoutError:
             raise DeadlineError("Time ran out before the source answered.") from None
         except ssl.SSLError as exc:
@@ -92,6 +95,15 @@ class Stream(httpcore.NetworkStream):
             raise refused(exc) from None
         except OSError as exc:
             raise httpcore.ReadError(exc.strerror or "reading failed") from None
+        self._require_http(received)
+        return received
+
+    def _require_http(self, received: bytes) -> None:
+        """Look at how the first answer begins: h11 would wait for a whole head, which other protocols never send."""
+        if len(self._begun) < len(_VERSION):
+            self._begun += received[: len(_VERSION) - len(self._begun)]
+            if not _VERSION.startswith(self._begun):
+                raise not_http()
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._sock.settimeout(self._network.deadline.require())
