@@ -93,7 +93,9 @@ class Identity(Subject):
             "tables": "tables" in kind.capabilities(),
             "unicode_table": None if "tables" in kind.capabilities() else False,
             "parameters": kind.takes_parameters,
-            "special_password": _has_secret(kind.config_class.model_json_schema(), kind.config_class.model_json_schema()),
+            "special_password": _has_secret(
+                kind.config_class.model_json_schema(), kind.config_class.model_json_schema()
+            ),
         }
         for topic, present in has.items():
             if present is not None:

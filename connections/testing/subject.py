@@ -26,7 +26,7 @@ SECONDS = 20.0
 """How long anything healthy may take."""
 SPECIAL = "p@s:s/w?#r%41 [d];{e}'f\"g\\"
 """Every character that some driver, URL or connection string has been known to read as syntax."""
-UNICODE_NAME = 'Größe "中" 😀'
+UNICODE_NAME = 'Größe "中" `я` 5%'
 UNICODE_TEXT = "naïve Ω 漢字 😀 \u202e"
 
 TOPICS = {
