@@ -19,7 +19,7 @@ class SettingRow:
     """One setting. ``type`` is in words; ``default`` is plain JSON, None for none.
 
     ``endpoint`` is True when it decides where secrets go: changing it asks for them again. It is None for a secret.
-    ``when`` says under which choice the setting exists (``auth.kind is key``), or is empty.
+    ``when`` says under which choice the setting exists (``auth.kind is key``), or is empty. ``example`` is plain JSON.
     """
 
     path: Path
@@ -32,6 +32,7 @@ class SettingRow:
     description: str
     section: str
     when: str = ""
+    example: Any = None
 
 
 def describe_model(model: type[BaseModel]) -> list[SettingRow]:
@@ -137,6 +138,7 @@ def _row(path: Path, field: FieldInfo, kind: Shape, section: str, endpoint: bool
         description=field.description or "",
         section=section,
         when=when,
+        example=next(iter(field.examples or ()), None),
     )
 
 

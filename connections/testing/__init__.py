@@ -12,6 +12,6 @@ pytest.register_assert_rewrite(
     *(f"connections.testing.{name}" for name in ("diagnosis", "identity", "reading", "secrecy", "sessions"))
 )
 
-from connections.testing.conformance import SourceConformance
+from connections.testing.conformance import SourceConformance  # noqa: E402  after the line above
 
 __all__ = ["SourceConformance"]

@@ -85,6 +85,7 @@ class Identity(Subject):
 
     def test_what_does_not_apply_is_what_the_source_lacks(self) -> None:
         kind = self.adapter_class()
+        schema = kind.config_class.model_json_schema()
         assert all(reason.strip() for reason in self.not_applicable.values())
         has = {
             "docs_url": kind.docs_url is not None,
@@ -93,9 +94,7 @@ class Identity(Subject):
             "tables": "tables" in kind.capabilities(),
             "unicode_table": None if "tables" in kind.capabilities() else False,
             "parameters": kind.takes_parameters,
-            "special_password": _has_secret(
-                kind.config_class.model_json_schema(), kind.config_class.model_json_schema()
-            ),
+            "special_password": _has_secret(schema, schema),
         }
         for topic, present in has.items():
             if present is not None:

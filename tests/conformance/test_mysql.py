@@ -15,8 +15,8 @@ from tests.servers.pausable import PausableServer
 
 QUOTED = "`" + UNICODE_NAME.replace("`", "``") + "`"
 NULLS = (
-    "boolean tinyint smallint int bigint float double decimal(10,2) char(5) varchar(5) text binary(3) varbinary(3) blob "
-    "date time datetime(6) timestamp(6) year json bit(3) enum('a') set('a') geometry uuid inet6"
+    "boolean tinyint smallint int bigint float double decimal(10,2) char(5) varchar(5) text binary(3) varbinary(3) "
+    "blob date time datetime(6) timestamp(6) year json bit(3) enum('a') set('a') geometry uuid inet6"
 )
 
 
