@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, SecretBytes, SecretStr
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from connections.adapters.config import Config, Query
 from connections.adapters.contract import (
@@ -168,7 +168,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
     def translate(self, exc: Exception) -> AdapterError | None:
         """The vendor's exception as one of ours; None when it is not the vendor's, and so a bug."""
 
-    def close(self) -> None:  # noqa: B027  a source without a connection has nothing to close
+    def close(self) -> None:
         """Close what ``connect`` opened. May be called twice."""
 
     # Hooks that a source may have ------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
 
         for attempt in Retrying(
             stop=stop_after_attempt(policy.attempts),
-            wait=wait_exponential_jitter(initial=policy.delay, max=10, jitter=policy.delay),
+            wait=wait_exponential(policy.delay, max=10) + wait_random(0, policy.delay),
             retry=retry_if_exception(worth_it),
             before_sleep=note,
             reraise=True,
@@ -224,6 +224,8 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
             yield
         except AdapterError as error:
             raise self._redacted(error) from None
+        except MemoryError:
+            raise  # the job's budget, not the source; the runner tells it so
         except Exception as exc:
             known = self.translate(exc) or InternalError(
                 f"The {self.label} adapter failed in a way it does not know ({type(exc).__name__})."
