@@ -30,7 +30,7 @@ _BUFFER: Final = 1024 * 1024  # a preview fits: the worker is done before its re
 
 
 class Worker:
-    """One worker process, as its supervisor knows it. Its descriptors close when the last reference goes."""
+    """One worker process, as its supervisor knows it. Descriptors that nobody closed go with the last reference."""
 
     def __init__(self, zygote: Zygote, pid: int, sock: socket.socket) -> None:
         self.pid = pid
@@ -47,6 +47,11 @@ class Worker:
 
     def __del__(self) -> None:
         self.forget()
+
+    def close(self) -> None:
+        """Close this side's descriptors. Only for the thread that reads them, once it is done with them for good."""
+        with self._burying:  # whoever is killing it uses one
+            self.forget()
 
     def bind(self, organisation: str) -> None:
         """Give this worker to ``organisation``, for life."""

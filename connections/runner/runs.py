@@ -69,6 +69,7 @@ class WorkerRun(Run):
         self._settings = settings
         self._began = time.monotonic()
         self._queue_ms = 0.0
+        self._fit = False
         self._plan: list[StepName] | None = None
         self._done: list[dict[str, Any]] = []
 
@@ -89,6 +90,8 @@ class WorkerRun(Run):
             yield End(self._cut_short(error, started))
         finally:
             self._pool.release(self._ticket, fit=False)
+            if not self._fit:
+                worker.close()
 
     def _converse(self, worker: Worker) -> Generator[Frame, None, None]:
         """Send the job, and settings if asked for; yield what comes back. Ends the worker if it is not heard out."""
@@ -130,7 +133,7 @@ class WorkerRun(Run):
         except BaseException:
             worker.channel.send(Kind.NO_SETTINGS, until=self._ticket.until)
             if worker.channel.receive(self._ticket.until)[0] is Kind.ERROR:
-                self._pool.release(self._ticket, fit=True)  # it gave the job up, and nothing else happened
+                self._let_go(fit=True)  # it gave the job up, and nothing else happened
             raise
         worker.channel.send(Kind.SETTINGS, settings, self._ticket.until)
         if (warmth := self._ticket.job.warmth) is not None:
@@ -149,12 +152,17 @@ class WorkerRun(Run):
         """The answer is whole: the worker serves on before the caller has read it."""
         content = orjson.loads(payload)
         if kind is Kind.ERROR:
-            self._pool.release(self._ticket, fit=content["fit"])
+            self._let_go(fit=content["fit"])
             raise from_dict(content["error"])
-        self._pool.release(self._ticket, fit=True)
+        self._let_go(fit=True)
         if "stats" in content:
             content["stats"]["queue_ms"] = round(self._queue_ms, 3)
         return End(content)
+
+    def _let_go(self, *, fit: bool) -> None:
+        """Give the worker back. If it is fit, another job may have it from here on."""
+        self._fit = fit and not self._ticket.over
+        self._pool.release(self._ticket, fit=fit)
 
     def _cut_short(self, error: AdapterError, started: float) -> dict[str, Any]:
         """The end of a check that did not get to its end: what it found, and what it did not reach."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -20,6 +20,9 @@ from connections.runner.frames import MAX_CHUNK, SECONDS, Channel, Chunk, End, F
 from connections.runner.jobs import Job, Operation
 from connections.runner.operations import failure, perform
 from connections.runner.warm import Loan, WarmAdapters
+
+SPARE_MEMORY: Final = 64 * 1024 * 1024
+"""What a worker that ran out of memory gets more, to say so."""
 
 
 def serve(sock: socket.socket, zygote: int) -> None:
@@ -79,6 +82,8 @@ class Worker:
         except (EOFError, TimeoutError):
             raise EOFError from None  # nobody listens, or nobody gave the settings in time
         except BaseException as exc:  # noqa: BLE001  drivers in Rust raise past Exception; all must be answered
+            if isinstance(exc, MemoryError):
+                isolation.limit_memory(job.budget.memory_bytes + SPARE_MEMORY)
             error = failure(exc, job)
             # After a failed allocation or a panic nothing in this process is sure any more.
             fit = isinstance(exc, Exception) and not isinstance(exc, MemoryError)

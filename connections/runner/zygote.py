@@ -23,6 +23,8 @@ import sys
 import time
 from typing import Final
 
+from connections.runner import isolation
+
 REQUEST: Final = struct.Struct("<ci")
 ANSWER: Final = struct.Struct("<i")
 READY: Final = b"R"
@@ -41,6 +43,7 @@ def main(descriptor: int) -> None:
     control = socket.socket(fileno=descriptor)
     logging.disable(logging.CRITICAL)
     _preload()
+    isolation.adopt_orphans()  # what a dead worker leaves comes here, to be ended
     # Only now: what goes wrong up to here is for the supervisor to read, what comes later may hold secrets.
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 2)

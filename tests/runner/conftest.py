@@ -1,0 +1,47 @@
+"""Runners that know the toy source."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from connections.adapters.registry import discover
+from connections.runner import warm
+from connections.runner.supervisor import InlineRunner, LocalRunner
+from tests.runner.asking import Asker
+from tests.toy import SITE
+
+
+@pytest.fixture
+def toy_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, SITE])
+
+
+@pytest.fixture
+def local(toy_path: None) -> Iterator[Asker]:
+    """A pool of its own for each test: workers, spares and all."""
+    runner = LocalRunner()
+    yield Asker(runner)
+    runner.close()
+
+
+@pytest.fixture
+def small(toy_path: None) -> Iterator[Asker]:
+    """Two workers, of which an organisation may hold one while others wait."""
+    runner = LocalRunner(workers=2, share=1, spares=1)
+    yield Asker(runner)
+    runner.close()
+
+
+@pytest.fixture
+def inline(toy_path: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
+    monkeypatch.setattr(warm, "registry", discover())
+    runner = InlineRunner()
+    yield Asker(runner)
+    runner.close()
+
+
+@pytest.fixture(params=["local", "inline"])
+def either(request: pytest.FixtureRequest) -> Asker:
+    asker: Asker = request.getfixturevalue(request.param)
+    return asker
