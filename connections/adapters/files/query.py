@@ -62,12 +62,18 @@ class FilesQuery(ReaderOptions):
     """One file (``{"table": ["flights.csv"]}``), one sheet (``["book.xlsx", "2024"]``) or the files of a pattern."""
 
     table: list[Name] | None = Field(
-        None, title="File", min_length=1, max_length=2, description="The file's path in the folder, and a sheet's name."
+        None,
+        title="File",
+        min_length=1,
+        max_length=2,
+        description="The file's path in the folder, and a sheet's name.",
+        examples=[["sales/2024.csv"], ["book.xlsx", "2024"]],
     )
     pattern: Name | None = Field(
         None,
         title="Pattern",
         description="Files read as one, columns matched by name: * within a name, ** for folders, ?, [abc].",
+        examples=["sales/*.csv"],
     )
     file_column: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
         None, title="File column", description="Name of a first column that tells each row's file."
