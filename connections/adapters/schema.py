@@ -6,6 +6,7 @@ A path is a tuple of member names (``("auth", "password")``). Settings travel in
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pydantic_core import PydanticUndefined
 
 Path = tuple[str, ...]
 Nested = dict[str, Any]
+
+_MASK = re.compile(r"(?=.*\S)[\s*•●∙·⦁⬤]+|\s*\[hidden\]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,11 @@ def default(field: FieldInfo) -> Any:
 
 def is_secret(field: FieldInfo) -> bool:
     return any(kind in (SecretStr, SecretBytes) for kind in members(field.annotation))
+
+
+def is_mask(text: str) -> bool:
+    """Whether ``text`` is what is shown in place of a secret (stars, bullets), and so cannot be meant as one."""
+    return _MASK.fullmatch(text) is not None
 
 
 def is_endpoint(field: FieldInfo) -> bool:

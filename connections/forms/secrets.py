@@ -6,7 +6,6 @@ is not rendered again, not even after an error elsewhere on the form; the input 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +18,10 @@ from django.core.validators import ProhibitNullCharactersValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from connections.adapters.schema import is_mask
 from connections.forms.pasted import LARGEST, Pasted, file_name, pasted
 
 KEEP, REPLACE, CLEAR = "keep", "replace", "clear"
-_MASK = re.compile(r"(\*{3,}|[•●∙·⦁]+|\[hidden\])\s*")
 
 
 class Kept(Enum):
@@ -32,11 +31,6 @@ class Kept(Enum):
 
 
 KEPT = Kept.KEPT
-
-
-def is_mask(text: str) -> bool:
-    """Whether ``text`` is what other systems show in place of a secret, and so cannot be meant as one."""
-    return _MASK.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

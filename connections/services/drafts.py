@@ -6,7 +6,6 @@ clear), for the endpoint and for discriminated settings are here and nowhere els
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,6 @@ from connections.services import vault
 from connections.services.errors import ConfigOutdated, Invalid, Locked, ReentryRequired
 from connections.services.sources import AdapterClass
 
-_MASK = re.compile(r"[*•●·∙⬤x×.\s]*[*•●∙⬤][*•●·∙⬤x×.\s]*")
 MAX_CONFIG_BYTES = 64 * 1024
 MAX_DEPTH = 8
 
@@ -167,7 +165,7 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
             found.append(Problem(place, "invalid", "A secret is a text."))
         elif not value:
             found.append(Problem(place, "blank", "Leave the secret out to keep it; send null to clear it."))
-        elif _MASK.fullmatch(value):
+        elif schema.is_mask(value):
             found.append(Problem(place, "mask", "This looks like a mask. Leave the secret out to keep it."))
     return found
 
