@@ -20,6 +20,7 @@ from connections.adapters.errors import QueryError
 from connections.adapters.sql.parameters import Statement
 
 Path = tuple[str, ...]
+MOST_SELECTS = 256
 SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog", "mysql", "performance_schema", "sys"})
 
 
@@ -45,6 +46,7 @@ class Tables:
         dialect: Callable[..., Dialect] = type(self._engine.dialect)
         self._dialect = dialect(paramstyle="named")
         self._facts: dict[Path, Facts] = {}
+        self._selects: dict[tuple[Path, int, int], Statement] = {}
 
     def list(self) -> Iterator[Table]:
         """Tables and views outside the source's own schemas, by path."""
@@ -65,6 +67,7 @@ class Tables:
     def forget(self, path: Path) -> None:
         """Look the table up anew next time: a statement built from what is known of it failed."""
         self._facts.pop(path, None)
+        self._selects.clear()
 
     def look_up(self, path: Path) -> Facts:
         schema = ".".join(path[:-1]) or None
@@ -81,7 +84,15 @@ class Tables:
         )
 
     def select(self, path: Path, *, limit: int, offset: int) -> Statement:
-        """All columns, in the key's order when there is one."""
+        """All columns, in the key's order when there is one. Kept, as compiling takes as long as a small query."""
+        known = self._selects.get((path, limit, offset))
+        if known is None:
+            if len(self._selects) >= MOST_SELECTS:
+                self._selects.clear()
+            known = self._selects[path, limit, offset] = self._select(path, limit, offset)
+        return known
+
+    def _select(self, path: Path, limit: int, offset: int) -> Statement:
         statement = self._from(path, sqlalchemy.literal_column("*")).limit(limit).offset(offset or None)
         key = self.facts(path).primary_key
         return self._compiled(statement.order_by(*(sqlalchemy.text(self._quote(name)) for name in key)))

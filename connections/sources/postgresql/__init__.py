@@ -73,6 +73,12 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
 
     # Connecting ------------------------------------------------------------------------------------------------
 
+    def connect_with_retries(self, deadline: Deadline) -> None:
+        if self._session is not None and self._session.stale(deadline):
+            self.close()
+        if self._session is None:
+            super().connect_with_retries(deadline)
+
     def connect(self, deadline: Deadline) -> None:
         if self._session is not None:
             return

@@ -39,6 +39,7 @@ STATEMENT_ERRORS: dict[str, type[AdapterError]] = {
     "57P03": UnreachableError,
     "57P05": UnreachableError,
     "25P03": UnreachableError,
+    "08P01": QueryError,  # a $1 in the text, which is no parameter of ours
     "08": UnreachableError,
     "25": NotAQueryError,  # it would change the transaction it runs in
     "53": RateLimitedError,

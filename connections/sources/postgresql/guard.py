@@ -10,7 +10,7 @@ takes nothing but a query. What the login itself may do besides is the role's ch
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,10 @@ MOST_ROWS = 5_000
 MARGIN = 0.1
 """Seconds by which the server's own time-out comes before ours, so that its error arrives."""
 
-_FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+# Plain integers: the driver's C code returns those, and comparing with an enumeration's member is slow.
+_CONNECTED = int(pq.ConnStatus.OK)
+_SYNC = int(pq.ExecStatus.PIPELINE_SYNC)
+_FAILED = (int(pq.ExecStatus.FATAL_ERROR), int(pq.ExecStatus.BAD_RESPONSE))
 
 Command = tuple[bytes, Sequence[bytes | None] | None, Sequence[int] | None]
 
@@ -124,9 +127,8 @@ class Session:
     def settle(self, deadline: Deadline) -> None:
         """Read the answers that are still owed. Raises ``UnreachableError`` when the session is not as new."""
         while self._owed:
-            for result in self._until_sync(deadline):
-                if result.status in _FAILED:
-                    raise UnreachableError("The session could not be put back.", field="/config/host")
+            if any(result.status in _FAILED for result in self._until_sync(deadline)):
+                raise UnreachableError("The session could not be put back.", field="/config/host")
         if self._pg.pipeline_status != pq.PipelineStatus.OFF:
             self._pg.exit_pipeline_mode()
 
@@ -140,6 +142,17 @@ class Session:
     def close(self) -> None:
         self._owed, self._open = 0, False
         self._pg.finish()
+
+    def stale(self, deadline: Deadline) -> bool:
+        """Whether the server ended this session while it was idle: then there is something to read."""
+        try:
+            self.end(deadline)
+            self.settle(deadline)
+        except AdapterError:
+            return True
+        poll = select.poll()
+        poll.register(self._pg.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     @property
     def usable(self) -> bool:
@@ -186,7 +199,7 @@ class Session:
 
     def _answer(self, deadline: Deadline) -> PGresult:
         """The last answer before the next sync. Raises ``Rejected`` with the first error."""
-        results = list(self._until_sync(deadline))
+        results = self._until_sync(deadline)
         for result in results:
             if result.status in _FAILED:
                 raise Rejected(result)
@@ -194,21 +207,23 @@ class Session:
             raise ProtocolError("The server answered nothing.", field="/config/port")
         return results[-1]
 
-    def _until_sync(self, deadline: Deadline) -> Iterator[PGresult]:
+    def _until_sync(self, deadline: Deadline) -> list[PGresult]:
+        """The answers before the next sync. Never waits inside libpq, which would hold Python's lock."""
         pg = self._pg
+        found: list[PGresult] = []
         while True:
             while pg.is_busy():
                 self._wait(select.POLLIN, deadline)
                 pg.consume_input()
             result = pg.get_result()
-            if result is None:
-                if pg.status != pq.ConnStatus.OK:
+            if result is None:  # between two commands
+                if pg.status != _CONNECTED:
                     raise self._lost()
-                continue
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+            elif result.status == _SYNC:
                 self._owed -= 1
-                return
-            yield result
+                return found
+            else:
+                found.append(result)
 
     def _flush(self, deadline: Deadline) -> None:
         while self._pg.flush():
@@ -231,29 +246,32 @@ class Session:
     # Rows ------------------------------------------------------------------------------------------------------
 
     def _loaded(self, result: PGresult, deadline: Deadline, *, more: bool) -> Rows:
-        unknown = self._book.unknown(result)
-        if unknown:
-            self._learn(unknown, deadline)
-        return Rows(self._book.columns(result), self._rows(result), more)
+        self._learn(self._book.unknown(result), deadline)
+        try:
+            rows = self._rows(result)
+        except ProtocolError:  # a row type may have been altered since it was looked up
+            self._book = Book()
+            self._learn(self._book.unknown(result), deadline)
+            rows = self._rows(result)
+        return Rows(self._book.read(result).columns, rows, more)
 
     def _rows(self, result: PGresult) -> list[Row]:
-        conversions = self._book.conversions(result)
+        conversions = self._book.read(result).conversions
         self._transformer.set_pgresult(result)
         try:
             if not conversions:
                 return self._transformer.load_rows(0, result.ntuples, tuple)
             rows: list[Any] = self._transformer.load_rows(0, result.ntuples, list)
             for at, convert in conversions:
-                for row in rows:
-                    value = row[at]
-                    if value is not None:
-                        row[at] = convert(value)
+                convert(rows, at)
         except (ValueError, psycopg.DataError):
             raise ProtocolError("The server sent a value that is not of its column's type.") from None
         return rows
 
     def _learn(self, wanted: set[int], deadline: Deadline) -> None:
         """Look unknown types up, without losing a cursor that is open: the look-up is within its transaction."""
+        if not wanted:
+            return
         text = CATALOGUE_QUERY if self.server_version >= 140000 else CATALOGUE_QUERY_13
 
         def look_up(oids: list[int]) -> list[Any]:

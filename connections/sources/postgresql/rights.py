@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-# In a READ ONLY transaction a superuser still runs programs (COPY … TO PROGRAM is barred by the cursor, a function
-# of an untrusted language is not), a member of these roles reads the server's files or ends others' sessions, and
-# dblink opens sessions of its own, which are not read-only.
+# In a READ ONLY transaction a superuser still runs programs through a function of an untrusted language, members of
+# these roles read the server's files or end others' sessions, and dblink opens sessions that are not read-only.
+# A role that the login is a member of counts like its own: set_config('role', …) is a function call.
 RIGHTS_QUERY = """
-select r.rolsuper, r.rolreplication, r.rolbypassrls,
-  array(select g.rolname::text from pg_catalog.pg_roles g
-        where g.rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files',
-                            'pg_signal_backend')
-          and pg_catalog.pg_has_role(g.oid, 'usage') order by 1) as groups,
-  array(select distinct p.proname::text from pg_catalog.pg_proc p
+with roles as materialized (select * from pg_catalog.pg_roles where pg_catalog.pg_has_role(oid, 'member'))
+select (select pg_catalog.bool_or(rolsuper) from roles),
+  (select pg_catalog.bool_or(rolreplication) from roles),
+  (select pg_catalog.bool_or(rolbypassrls) from roles),
+  array(select rolname::text from roles
+        where rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files',
+                          'pg_signal_backend') order by 1),
+  array(select distinct p.proname::text from pg_catalog.pg_proc p, roles r
         where p.proname in ('dblink', 'dblink_connect', 'dblink_connect_u', 'dblink_exec', 'dblink_open',
                             'dblink_send_query', 'lo_import', 'lo_export', 'pg_read_file', 'pg_read_binary_file',
                             'pg_ls_dir')
-          and pg_catalog.has_function_privilege(p.oid, 'execute') order by 1) as functions,
+          and pg_catalog.has_function_privilege(r.oid, p.oid, 'execute') order by 1),
   exists(select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
          where not l.lanpltrusted and l.lanname not in ('internal', 'c')
-           and pg_catalog.pg_has_role(p.proowner, 'usage')) as untrusted
-from pg_catalog.pg_roles r where r.rolname = current_user
+           and p.proowner in (select oid from roles))
 """
 
 WRITES_QUERY = """

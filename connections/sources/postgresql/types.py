@@ -27,19 +27,20 @@ from connections.adapters.values import JSONText, real
 from connections.sources.postgresql import texts
 
 Convert = Callable[[Any], Any]
+InRows = Callable[[list[list[Any]], int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """One type. ``from_text`` reads its text, as arrays and rows hold it; None when the text is the value.
 
-    ``after_load`` does the rest after the driver's own loader; None when that loader does all.
+    ``in_rows`` does to a column of loaded rows what the driver's own loader left; None when that does all.
     """
 
     type: ColumnType
     native: str
     from_text: Convert | None = None
-    after_load: Convert | None = None
+    in_rows: InRows | None = None
 
 
 # Texts to wire values ------------------------------------------------------------------------------------------
@@ -75,6 +76,25 @@ def _timestamptz(text: str) -> str:
     return text.replace(" ", "T", 1).replace("+00", "Z", 1)
 
 
+def _each(convert: Convert) -> InRows:
+    """``convert`` for every value of a column that is not null."""
+
+    def convert_column(rows: list[list[Any]], at: int) -> None:
+        for row in rows:
+            value = row[at]
+            if value is not None:
+                row[at] = convert(value)
+
+    return convert_column
+
+
+def _floats(rows: list[list[Any]], at: int) -> None:
+    for row in rows:
+        value = row[at]
+        if value is not None and value - value != 0.0:  # of NaN and the infinities alone
+            row[at] = real(value)
+
+
 _HOURS_ONLY = re.compile(r"[+-]\d\d$")
 
 
@@ -85,18 +105,18 @@ def _timetz(text: str) -> str:
 _FORMS = (
     Form(ColumnType.BOOLEAN, "bool", _boolean),
     *(Form(ColumnType.INTEGER, name, int) for name in ("int2", "int4", "int8", "oid")),
-    *(Form(ColumnType.FLOAT, name, _float, real) for name in ("float4", "float8")),
+    *(Form(ColumnType.FLOAT, name, _float, _floats) for name in ("float4", "float8")),
     Form(ColumnType.DECIMAL, "numeric"),
     Form(ColumnType.DATE, "date"),
     Form(ColumnType.TIME, "time"),
-    Form(ColumnType.TIMETZ, "timetz", _timetz, _timetz),
-    Form(ColumnType.TIMESTAMP, "timestamp", _timestamp, _timestamp),
-    Form(ColumnType.TIMESTAMPTZ, "timestamptz", _timestamptz, _timestamptz),
+    Form(ColumnType.TIMETZ, "timetz", _timetz, _each(_timetz)),
+    Form(ColumnType.TIMESTAMP, "timestamp", _timestamp, _each(_timestamp)),
+    Form(ColumnType.TIMESTAMPTZ, "timestamptz", _timestamptz, _each(_timestamptz)),
     Form(ColumnType.INTERVAL, "interval"),
     Form(ColumnType.UUID, "uuid"),
     Form(ColumnType.BINARY, "bytea", _bytes),
-    *(Form(ColumnType.BINARY, name, _bits, _bits) for name in ("bit", "varbit")),
-    *(Form(ColumnType.JSON, name, _json, _json) for name in ("json", "jsonb")),
+    *(Form(ColumnType.BINARY, name, _bits, _each(_bits)) for name in ("bit", "varbit")),
+    *(Form(ColumnType.JSON, name, _json, _each(_json)) for name in ("json", "jsonb")),
 )
 _LOADERS = (
     (BoolLoader, ("bool",)),
@@ -155,7 +175,7 @@ class TypeRow(NamedTuple):
 
 def _array(element: Form, delimiter: str) -> Form:
     convert = partial(_read_array, delimiter=delimiter, convert=element.from_text)
-    return Form(ColumnType.ARRAY, f"{element.native}[]", convert, convert)
+    return Form(ColumnType.ARRAY, f"{element.native}[]", convert, _each(convert))
 
 
 def _read_array(text: str, delimiter: str, convert: Convert | None) -> list[Any]:
@@ -164,7 +184,17 @@ def _read_array(text: str, delimiter: str, convert: Convert | None) -> list[Any]
 
 def _struct(name: str, names: list[str], fields: list[Form]) -> Form:
     convert = partial(texts.row, names=names, converts=[field.from_text for field in fields])
-    return Form(ColumnType.STRUCT, name, convert, convert)
+    return Form(ColumnType.STRUCT, name, convert, _each(convert))
+
+
+class Reading(NamedTuple):
+    """The columns of a result, and what is left to do with loaded rows, by place."""
+
+    columns: tuple[Column, ...]
+    conversions: tuple[tuple[int, InRows], ...]
+
+
+MOST_READINGS = 256
 
 
 class Book:
@@ -173,6 +203,7 @@ class Book:
     def __init__(self) -> None:
         named = {form.native: form for form in _FORMS}
         self._forms: dict[int, Form] = {}
+        self._readings: dict[tuple[tuple[bytes | None, int, int], ...], Reading] = {}
         for info in builtin:
             form = named.get(info.name) or Form(ColumnType.STRING, info.name.strip('"'))
             self._forms[info.oid] = form
@@ -181,13 +212,19 @@ class Book:
         for oid, name in ((705, "unknown"), (2278, "void")):
             self._forms[oid] = Form(ColumnType.STRING, name)
 
-    def columns(self, result: PGresult) -> tuple[Column, ...]:
-        return tuple(self._column(result, at) for at in range(result.nfields))
-
-    def conversions(self, result: PGresult) -> list[tuple[int, Convert]]:
-        """What is left to do after loading, for the columns where something is."""
-        forms = [(at, self._forms[result.ftype(at)]) for at in range(result.nfields)]
-        return [(at, form.after_load) for at, form in forms if form.after_load is not None]
+    def read(self, result: PGresult) -> Reading:
+        """How to read the columns of ``result``, whose types are known. Kept, as previews come again."""
+        key = tuple((result.fname(at), result.ftype(at), result.fmod(at)) for at in range(result.nfields))
+        reading = self._readings.get(key)
+        if reading is None:
+            if len(self._readings) >= MOST_READINGS:
+                self._readings.clear()
+            forms = [self._forms[oid] for _, oid, _ in key]
+            reading = self._readings[key] = Reading(
+                tuple(map(self._column, key)),
+                tuple((at, form.in_rows) for at, form in enumerate(forms) if form.in_rows is not None),
+            )
+        return reading
 
     def unknown(self, result: PGresult) -> set[int]:
         return {oid for at in range(result.nfields) if (oid := result.ftype(at)) not in self._forms}
@@ -218,10 +255,10 @@ class Book:
             return _struct(row.name, row.names, [self._form(oid, found) for oid in row.types])
         return Form(ColumnType.STRING, row.name)
 
-    def _column(self, result: PGresult, at: int) -> Column:
-        oid, modifier = result.ftype(at), result.fmod(at)
+    def _column(self, entry: tuple[bytes | None, int, int]) -> Column:
+        raw, oid, modifier = entry
         form = self._forms[oid]
-        name = (result.fname(at) or b"").decode(errors="replace")
+        name = (raw or b"").decode(errors="replace")
         if oid == _NUMERIC and modifier >= 4:
             precision, scale = (modifier - 4) >> 16, (modifier - 4) & 0x7FF
             # A negative scale (numeric(3, -2)) is kept in eleven bits.

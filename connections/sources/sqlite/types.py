@@ -8,7 +8,9 @@ in a later batch comes as it is, with the notice ``mixed_types``.
 from __future__ import annotations
 
 import base64
+import decimal
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -63,7 +65,7 @@ def _decimal(value: Any) -> str:
     if type(value) is int:
         return str(value)
     if type(value) is float:
-        return format(value, "f") if abs(value) < 1e16 and repr(value).find("e") >= 0 else str(real(value))
+        return format(decimal.Decimal(repr(value)), "f") if math.isfinite(value) else str(real(value))
     return _text(_DECIMAL)(value)
 
 
