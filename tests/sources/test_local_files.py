@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from connections.adapters.contract import Environment, Step
+from connections.adapters.contract import Environment
 from connections.adapters.egress import EgressPolicy
-from connections.adapters.errors import AdapterError, AuthorizationError, InvalidError, QueryError
+from connections.adapters.errors import AuthorizationError, InvalidError, QueryError
 from connections.adapters.files.query import FilesQuery
 from connections.adapters.limits import Deadline
 from connections.adapters.registry import registry
@@ -31,7 +32,7 @@ def root(tmp_path):
 
 
 def adapter(root: Path | None, **config) -> LocalFilesAdapter:
-    return LocalFilesAdapter(LocalFilesConfig(**config), Environment(egress=EgressPolicy(), root=root))
+    return LocalFilesAdapter(LocalFilesConfig.model_validate(config), Environment(egress=EgressPolicy(), root=root))
 
 
 def rows(made: LocalFilesAdapter, **query):
@@ -40,7 +41,7 @@ def rows(made: LocalFilesAdapter, **query):
     return [tuple(row) for batch in result.batches for row in batch]
 
 
-def check(made: LocalFilesAdapter) -> list[Step | AdapterError]:
+def check(made: LocalFilesAdapter) -> list[Any]:
     return list(made.check(Deadline.after(10)))
 
 

@@ -22,6 +22,7 @@ Convert = Callable[[Any], list[Any]]
 
 _UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}  # nanoseconds
 _DAY = 86_400 * 1_000_000_000
+_UINT64_DIGITS = 20
 _EPOCH = date(1970, 1, 1).toordinal()
 is_a = pyarrow.types
 
@@ -62,9 +63,8 @@ def column(field: Any) -> Column:
         column_type(kind),
         native_type=str(kind),
         nullable=field.nullable,
-        precision=kind.precision if decimal else None,
+        precision=kind.precision if decimal else _UINT64_DIGITS if is_a.is_uint64(kind) else None,
         scale=kind.scale if decimal else None,
-        bounded=is_a.is_timestamp(kind) and kind.unit == "ns",  # 64 bits of nanoseconds are the years 1677 to 2262
     )
 
 

@@ -30,6 +30,7 @@ Sized = tuple[int, list[Any]]
 
 Converter = Callable[[Any], Any]
 Types = Literal["infer", "text"] | Mapping[str, str] | None
+_SHORT_DIGITS, _LONG_DIGITS = 18, 38
 _BOUNDED = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
 
 
@@ -115,8 +116,8 @@ def typed(
     require_width(len(names))
     chosen = _choose(names, first, system, types)
     columns = tuple(
-        Column(name, kind, native_type=native, bounded=kind in _BOUNDED)
-        for name, (kind, _) in zip(names, chosen, strict=True)
+        Column(name, kind, native_type=native, precision=_precision(kind, at, first), bounded=kind in _BOUNDED)
+        for at, (name, (kind, _)) in enumerate(zip(names, chosen, strict=True))
     )
     converters = [convert for _, convert in chosen]
 
@@ -179,6 +180,13 @@ def _choose(
         system.given(given[name]) if name in given else system.infer(row[at] for _, row in first)
         for at, name in enumerate(names)
     ]
+
+
+def _precision(kind: ColumnType, at: int, first: list[Sized]) -> int | None:
+    """38 digits for integers that may need more than 64 bits; nothing for all others."""
+    if kind == ColumnType.INTEGER and any(len(str(row[at])) > _SHORT_DIGITS for _, row in first):
+        return _LONG_DIGITS
+    return None
 
 
 def _refuse(_value: Any) -> Any:

@@ -37,7 +37,9 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.adapter = LocalFilesAdapter(LocalFilesConfig(), Environment(egress=EgressPolicy(), root=path))
+        self.adapter = LocalFilesAdapter(
+            LocalFilesConfig.model_validate({}), Environment(egress=EgressPolicy(), root=path)
+        )
 
     def write(self, name: str, content: str | bytes) -> str:
         target = self.path / name

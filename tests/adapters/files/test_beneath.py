@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -148,6 +149,7 @@ def test_swapping_a_folder_on_the_way_never_shows_the_outside(way, root, tmp_pat
             os.symlink(tmp_path / "elsewhere", root / "sales")
             os.unlink(root / "sales")
             os.rename(root / "away", root / "sales")
+            time.sleep(0.0001)  # let the other thread see the folder itself too
 
     flipper = threading.Thread(target=flip)
     flipper.start()

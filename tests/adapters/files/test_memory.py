@@ -29,7 +29,7 @@ peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 def read(name, **asked):
     environment = Environment(egress=EgressPolicy(), root=pathlib.Path(sys.argv[1]))
     adapter = LocalFilesAdapter(LocalFilesConfig(), environment)
-    query, deadline = FilesQuery(table=[name]), Deadline.after(5)
+    query, deadline = FilesQuery(table=[name]), Deadline.after(4)
     try:
         result = adapter.read(query, {}, limit=100, offset=0, count=False, deadline=deadline)
         return sum(len(batch) for batch in result.batches)

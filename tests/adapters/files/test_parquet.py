@@ -159,3 +159,33 @@ def refusal(folder, name):
     except AdapterError as error:
         return error
     return None
+
+
+@pytest.mark.parametrize(
+    ("values", "bounded"),
+    [
+        (array([0, None, 1709201472000001], pyarrow.timestamp("us")), True),
+        (array([0, 253402300800000000], pyarrow.timestamp("us")), False),
+        (array([0], pyarrow.timestamp("ns")), False),
+        (array([DAY], pyarrow.date32()), True),
+        (array([0, 2932897], pyarrow.int32()).view(pyarrow.date32()), False),
+        (array([None], pyarrow.timestamp("us")), True),
+        (array([1], pyarrow.int8()), False),
+    ],
+)
+def test_statistics_tell_whether_moments_stay_within_the_calendar(folder, values, bounded):
+    write(folder, "m.parquet", pyarrow.table({"c": values}), row_group_size=1)
+    assert folder.read("m.parquet").columns[0].bounded is bounded
+    write(folder, "m.parquet", pyarrow.table({"c": values}), write_statistics=False)
+    assert folder.read("m.parquet").columns[0].bounded is False
+
+
+def test_integers_beyond_64_bits_tell_their_digits(folder):
+    write(
+        folder,
+        "u.parquet",
+        pyarrow.table({"c": array([2**64 - 1], pyarrow.uint64()), "d": array([1], pyarrow.int64())}),
+    )
+    assert [column.precision for column in folder.read("u.parquet").columns] == [20, None]
+    folder.write("u.csv", "c,d\n12345678901234567890,1\n")
+    assert [column.precision for column in folder.read("u.csv").columns] == [38, None]

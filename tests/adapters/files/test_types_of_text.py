@@ -95,7 +95,7 @@ def test_a_later_value_that_does_not_fit_is_an_error_that_says_where_and_what_to
     assert "n.csv" in caught.value.message
     assert "Row 1501" in caught.value.message
     assert "'n'" in caught.value.message
-    assert '{"n": "string"}' in caught.value.hint
+    assert '{"n": "string"}' in str(caught.value.hint)
     assert folder.read("n.csv", types={"n": "string"}).rows[1500] == (7, "n/a")
     assert folder.read("n.csv", types="text").rows[1500] == ("7", "n/a")
 
@@ -115,3 +115,9 @@ def test_the_query_can_give_a_type(folder):
 def test_a_column_of_nulls_is_text(folder):
     folder.write("n.csv", "a,b\n1,\n2,\n")
     assert folder.read("n.csv").types == ["integer", "string"]
+
+
+def test_a_given_type_that_the_first_rows_do_not_have_is_an_error(folder):
+    folder.write("n.csv", "a\nx\n")
+    with pytest.raises(QueryError, match="Row 1"):
+        folder.read("n.csv", types={"a": "integer"})

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import pyarrow
@@ -39,7 +40,11 @@ def read(file: BinaryIO, deadline: Deadline) -> Reading:
     with _worded():
         opened = _opened(file, [])
         _require_sane(opened.metadata)
-        columns = tuple(column(field) for field in opened.schema_arrow)
+        columns = tuple(
+            replace(one, bounded=_within_calendar(opened.metadata, field))
+            for field in opened.schema_arrow
+            for one in [column(field)]
+        )
     texts = [name.name for name in columns if name.type in (ColumnType.STRING, ColumnType.BINARY)]
 
     def rows(skip: int, take: int) -> Iterator[list[Row]]:
@@ -104,6 +109,31 @@ def _groups(metadata: Any, skip: int) -> tuple[int, list[int]]:
             return skip, list(range(at, metadata.num_row_groups))
         skip -= count
     return skip, []
+
+
+def _within_calendar(metadata: Any, field: Any) -> bool:
+    """Whether a date or timestamp column, by the statistics of every row group, stays within the years 1 to 9999.
+
+    Nanoseconds are left as text: the formats that ask for this hold microseconds.
+    """
+    kind = pyarrow.types
+    if not kind.is_date(field.type) and not (kind.is_timestamp(field.type) and field.type.unit != "ns"):
+        return False
+    paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
+    if paths.count(field.name) != 1:
+        return False
+    at = paths.index(field.name)
+    return all(_plain_moments(metadata.row_group(group).column(at)) for group in range(metadata.num_row_groups))
+
+
+def _plain_moments(chunk: Any) -> bool:
+    found = chunk.statistics
+    if found is None or not found.has_min_max:
+        return found is not None and found.has_null_count and found.null_count == chunk.num_values
+    try:
+        return found.min is not None and found.max is not None
+    except (ValueError, OverflowError):  # no date of Python's
+        return False
 
 
 def _require_footer(file: BinaryIO) -> None:
