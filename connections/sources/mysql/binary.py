@@ -100,7 +100,7 @@ def _as_text(value: Any) -> str:
         case datetime.datetime():
             if value.tzinfo is not None:
                 value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-            return value.isoformat(" ")
+            return str(value.isoformat(" "))
         case datetime.timedelta():
             micros = round(abs(value) / datetime.timedelta(microseconds=1))
             seconds, micros = divmod(micros, 1_000_000)

@@ -6,14 +6,14 @@ UTC, as the session's time zone is; DATETIME is not. TIME is a time of day, or a
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from connections.adapters.contract import Column, ColumnType
-from connections.adapters.values import JSONText, integer
+from connections.adapters.sql.exact import document, single
+from connections.adapters.values import JSONText, integer, real
 from connections.sources.mysql.binary import Reader
 from connections.sources.mysql.geometry import wkt
 
@@ -138,14 +138,8 @@ def _text(reader: Reader) -> str:
     return reader.text().decode("utf-8", "surrogateescape")
 
 
-def _single(reader: Reader) -> float:
-    """The shortest number that is this 32-bit one, as a person wrote it: 0.1, not 0.10000000149011612."""
-    value: float = reader.number(_SINGLE)
-    for digits in range(6, 9):
-        short = float(f"{value:.{digits}g}")
-        if _SINGLE.unpack(_SINGLE.pack(short))[0] == value:
-            return short
-    return float(f"{value:.9g}")
+def _single(reader: Reader) -> float | str:
+    return single(reader.number(_SINGLE))
 
 
 def _date(reader: Reader) -> str | None:
@@ -189,22 +183,13 @@ def _time(reader: Reader) -> str:
 
 
 def _document(reader: Reader) -> JSONText:
-    """A JSON document. MariaDB's JSON is a text with a check that can be left out: what is none becomes a string."""
-    text = _text(reader)
-    try:
-        json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return JSONText(json.dumps(text))
-    return JSONText(text)
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON.")
+    # MariaDB's JSON is a text with a check that can be left out.
+    return document(_text(reader))
 
 
 _PLAIN: dict[int, tuple[ColumnType, str, Read]] = {
     _FLOAT: (ColumnType.FLOAT, "float", _single),
-    _DOUBLE: (ColumnType.FLOAT, "double", lambda reader: reader.number(_REAL)),
+    _DOUBLE: (ColumnType.FLOAT, "double", lambda reader: real(reader.number(_REAL))),
     _NULL: (ColumnType.STRING, "null", _text),
     _TIMESTAMP: (ColumnType.TIMESTAMPTZ, "timestamp", _instant),
     _DATE: (ColumnType.DATE, "date", _date),

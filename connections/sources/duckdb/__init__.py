@@ -1,0 +1,287 @@
+"""DuckDB: one database file beneath the organisation's folder, read only."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from connections.adapters.base import Check
+from connections.adapters.config import Config
+from connections.adapters.contract import Category, Column, Driver, Environment, Result, Row, Server, StepName
+from connections.adapters.errors import (
+    AdapterError,
+    AuthorizationError,
+    DeadlineError,
+    InternalError,
+    InvalidError,
+    NotAQueryError,
+    ProtocolError,
+    QueryError,
+    QueryForbiddenError,
+    TooLargeError,
+    UnreachableError,
+)
+from connections.adapters.files.beneath import open_beneath
+from connections.adapters.limits import Deadline
+from connections.adapters.sql.family import SQLAdapter, Window
+from connections.adapters.sql.lexis import Lexis
+from connections.adapters.sql.parameters import Statement, Style
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from connections.adapters.sql.tables import Tables
+    from connections.sources.duckdb.types import Shape
+
+BATCH = 500
+MARGIN = 0.1
+"""Seconds by which a query is stopped before its deadline, so that its error is still told."""
+MEMORY = "384MB"
+"""DuckDB's own limit, below the worker's; what it does not count is the worker's to stop."""
+PATH_FIELD = "/config/path"
+TEXT_FIELD = "/query/sql"
+LARGEST = 2**128
+
+
+class DuckDBConfig(Config):
+    path: str = Field(
+        title="File",
+        description="The database file's path beneath the organisation's folder.",
+        examples=["sales/orders.duckdb"],
+        min_length=1,
+        max_length=1024,
+    )
+
+
+class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
+    """DuckDB database files, through DuckDB's own engine. Other files and the network are closed to it."""
+
+    id = "duckdb"
+    label = "DuckDB"
+    category = Category.DATABASE
+    config_class = DuckDBConfig
+    driver = Driver("duckdb", pip="duckdb>=2.0")
+    docs_url = "https://duckdb.org/docs/stable/sql/introduction"
+    needs_network = False
+    tested_against = "real: DuckDB 2.0"
+    lexis = Lexis(escape_strings=True, dollar_quotes=True, nested_comments=True)
+    style = Style.DOLLAR
+    arrays = True
+
+    def __init__(self, config: DuckDBConfig, environment: Environment) -> None:
+        super().__init__(config, environment)
+        self._file: int | None = None
+        self._database: duckdb.DuckDBPyConnection | None = None
+
+    def connect(self, deadline: Deadline) -> None:
+        if self._database is not None:
+            return
+        deadline.require()
+        if self.environment.root is None:
+            raise AuthorizationError("This organisation has no folder for files.", field=PATH_FIELD)
+        self._file = open_beneath(self.environment.root, self.config.path, field=PATH_FIELD, error=AuthorizationError)
+        try:
+            self._database = _open(self._file)
+        except BaseException:
+            self.close()
+            raise
+
+    def checks(self) -> list[Check]:
+        return [Check(StepName.CONNECT, self._check_connect), Check(StepName.SAMPLE, self._check_sample)]
+
+    def execute(self, statement: Statement, window: Window, deadline: Deadline) -> Result:
+        from connections.sources.duckdb.guard import require_reading
+
+        inner = require_reading(self._opened(), statement.text)
+        cursor = self._opened().cursor()
+        try:
+            with _interrupted(cursor, deadline):
+                shape, text = self._shaped(cursor, statement) if inner else (None, statement.text)
+                cursor.execute(text, _values(statement))
+        except BaseException:
+            cursor.close()
+            raise
+        shape = shape or _shape_of(cursor)
+        return Result(shape.columns, _batches(cursor, shape, window, deadline))
+
+    def describe_statement(self, statement: Statement, deadline: Deadline) -> tuple[Column, ...]:
+        from connections.sources.duckdb.guard import require_reading
+
+        if not require_reading(self._opened(), statement.text):
+            return super().describe_statement(statement, deadline)
+        with self._opened().cursor() as cursor, _interrupted(cursor, deadline):
+            return self._shaped(cursor, statement)[0].columns
+
+    def catalogue(self) -> Tables:
+        from connections.sources.duckdb.catalogue import DuckDBTables
+
+        return DuckDBTables(self._ask)
+
+    def translate(self, exc: Exception) -> AdapterError | None:
+        import duckdb
+
+        if not isinstance(exc, duckdb.Error):
+            return None
+        text = str(exc)
+        if self._database is None:
+            return _not_opened(text)
+        if isinstance(exc, duckdb.InterruptException):
+            return DeadlineError("The query was stopped when its time ran out.")
+        if isinstance(exc, duckdb.OutOfMemoryException):
+            return TooLargeError("The query needs more memory than it may have.", field=TEXT_FIELD)
+        if isinstance(exc, duckdb.PermissionException):
+            return QueryForbiddenError("Files, extensions and settings are closed to queries.", field=TEXT_FIELD)
+        if isinstance(exc, duckdb.FatalException | duckdb.InternalException):
+            return InternalError("DuckDB failed in a way it does not know.")
+        if "read-only mode" in text:
+            return NotAQueryError("The statement does more than read.", field=TEXT_FIELD)
+        return QueryError(_plain(text), field=TEXT_FIELD)
+
+    def close(self) -> None:
+        super().close()
+        if self._database is not None:
+            self._database.close()
+        if self._file is not None:
+            os.close(self._file)
+        self._database = self._file = None
+
+    def reset(self) -> bool:
+        """Always opens anew: an open file is locked to its writers."""
+        self.close()
+        return False
+
+    def server(self) -> Server:
+        import duckdb
+
+        return Server("DuckDB", duckdb.__version__)
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        if self._database is None:
+            raise RuntimeError("connect comes first")
+        return self._database
+
+    def _check_connect(self, deadline: Deadline) -> str:
+        self.close()
+        self.connect(deadline)
+        assert self._file is not None  # noqa: S101
+        return f"{os.fstat(self._file).st_size} bytes"
+
+    def _check_sample(self, _deadline: Deadline) -> str:
+        return f"{sum(1 for _ in self.tables_seen().list())} tables and views"
+
+    def _shaped(self, cursor: duckdb.DuckDBPyConnection, statement: Statement) -> tuple[Shape, str]:
+        """The statement's columns, and the text that gives their values exactly."""
+        from connections.sources.duckdb.types import Shape
+
+        described = cursor.execute(f"describe (\n{statement.text}\n)", _values(statement)).fetchall()
+        shape = Shape.of([row[0] for row in described], [cursor.type(row[1]) for row in described])
+        return shape, shape.exact(statement.text)
+
+    def _ask(self, text: str, values: list[Any]) -> list[tuple[Any, ...]]:
+        """All rows of a statement of ours."""
+        return list(self._opened().execute(text, values).fetchall())
+
+
+def _open(file: int) -> duckdb.DuckDBPyConnection:
+    """A locked-down connection to the very file that is open as ``file``."""
+    import duckdb
+
+    from connections.sources.duckdb.guard import SETTINGS, lock
+
+    database = duckdb.connect(f"/dev/fd/{file}", read_only=True, config=SETTINGS | {"memory_limit": MEMORY})
+    try:
+        if not _holds(file):
+            raise AuthorizationError("The file was replaced while it was opened.", field=PATH_FIELD)
+        lock(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _holds(file: int) -> bool:
+    """Whether another descriptor of this process is the same file: DuckDB opens by name what we opened safely."""
+    meant = os.fstat(file)
+    for entry in Path("/dev/fd").iterdir():
+        if entry.name.isdigit() and int(entry.name) != file:
+            try:
+                found = os.fstat(int(entry.name))
+            except OSError:  # the listing's own descriptor
+                continue
+            if (found.st_dev, found.st_ino) == (meant.st_dev, meant.st_ino):
+                return True
+    return False
+
+
+def _values(statement: Statement) -> list[Any]:
+    for value in statement.values:
+        if isinstance(value, int) and not -LARGEST / 2 <= value < LARGEST:
+            raise InvalidError("An integer parameter does not fit 128 bits.", field="/parameters")
+    return list(statement.values)
+
+
+def _shape_of(cursor: duckdb.DuckDBPyConnection) -> Shape:
+    from connections.sources.duckdb.types import Shape
+
+    described = cursor.description or []
+    return Shape.of([entry[0] for entry in described], [cursor.type(str(entry[1])) for entry in described])
+
+
+def _batches(
+    cursor: duckdb.DuckDBPyConnection, shape: Shape, window: Window, deadline: Deadline
+) -> Iterator[list[Row]]:
+    with cursor, _interrupted(cursor, deadline):
+        skipped = 0
+        while skipped < window.skip:
+            gone = len(cursor.fetchmany(min(BATCH, window.skip - skipped)))
+            if not gone:
+                return
+            skipped += gone
+        left = window.fetch
+        while left and (batch := cursor.fetchmany(min(BATCH, left))):
+            left -= len(batch)
+            yield shape.rows(batch)
+
+
+@contextmanager
+def _interrupted(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Iterator[None]:
+    """Stop the query when its time is up. A courtesy: what does not heed it is ended with its process."""
+    timer = threading.Timer(max(deadline.require() - MARGIN, 0.01), cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _not_opened(text: str) -> AdapterError:
+    """Messages about opening name the file's place on this computer: none is passed on."""
+    if "lock" in text.lower():
+        return UnreachableError(
+            "Another program has the file open for writing.", field=PATH_FIELD, step="connect", hint="Close it there."
+        )
+    if "version" in text.lower():
+        return ProtocolError("The file was written by a version of DuckDB that this one cannot read.", field=PATH_FIELD)
+    return ProtocolError("The file is not a DuckDB database, or it is damaged.", field=PATH_FIELD)
+
+
+_PREFIX = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
+
+
+def _plain(text: str) -> str:
+    """DuckDB's message without its kind and without the picture of the text, which may be ours."""
+    message = _PREFIX.sub("", text.split("\n\nLINE ")[0]).strip()
+    return " ".join(message.split())
+
+
+adapter = DuckDBAdapter
