@@ -9,10 +9,11 @@ import psycopg
 import pytest
 
 from catalog_project.demo import postgres
+from connections.adapters.contract import Result
 from connections.adapters.errors import DeadlineError, InvalidError, QueryError, QueryForbiddenError
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.query import SQLQuery
-from connections.sources.postgresql import PostgreSQLConfig
+from connections.sources.postgresql import PostgreSQLAdapter, PostgreSQLConfig
 from connections.sources.postgresql.login import APPLICATION
 from tests.sources.postgresql import adapter_of
 from tests.sources.reading import read
@@ -108,7 +109,7 @@ def test_a_table_without_permission_is_forbidden(adapter):
 
 
 def test_tables_that_may_be_read_are_listed_by_path(adapter):
-    found = [table for table in adapter.tables("SHOP.", Deadline.after(5))]
+    found = list(adapter.tables("SHOP.", Deadline.after(5)))
     assert [(table.path[1], table.kind) for table in found] == [
         ("daily", "view"),
         ("keyed", "table"),
@@ -240,29 +241,14 @@ def test_nothing_of_one_preview_is_left_for_the_next(adapter):
 
 
 def test_a_reader_that_stops_early_leaves_the_session_fit(adapter):
-    result = adapter.read(
-        SQLQuery(sql="select generate_series(1, 100000)"),
-        {},
-        limit=50_000,
-        offset=0,
-        count=False,
-        deadline=Deadline.after(5),
-    )
-    next(iter(result.batches))
+    next(iter(begun(adapter, limit=50_000).batches))
     assert adapter.reset()
     assert read(adapter, "select count(*) from pg_cursors where name not in ('', '_preview')").value == 0
 
 
 def test_results_that_are_never_read_leave_the_session_fit(adapter):
     for _ in range(3):
-        adapter.read(
-            SQLQuery(sql="select generate_series(1, 9999)"),
-            {},
-            limit=5000,
-            offset=0,
-            count=False,
-            deadline=Deadline.after(5),
-        )
+        begun(adapter, limit=5000)
     assert read(adapter, "select 1").value == 1
     assert adapter.reset()
 
@@ -306,6 +292,12 @@ def test_a_session_that_the_server_ended_is_replaced(shop, adapter):
     with postgres.connect(shop) as connection:
         wait_until(lambda: connection.execute("select from pg_stat_activity where pid = %s", [backend]).rowcount == 0)
     assert read(adapter, "select pg_backend_pid()").value != backend
+
+
+def begun(adapter: PostgreSQLAdapter, *, limit: int) -> Result:
+    """A result of many rows, none of them read."""
+    asked = SQLQuery(sql="select generate_series(1, 100000)")
+    return adapter.read(asked, {}, limit=limit, offset=0, count=False, deadline=Deadline.after(5))
 
 
 def running(connection: psycopg.Connection) -> int:

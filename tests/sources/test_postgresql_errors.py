@@ -16,6 +16,7 @@ from connections.sources.postgresql import PostgreSQLAdapter
 from tests.sources.postgresql import adapter_of
 from tests.sources.reading import read
 
+Walk = list[tuple[str, bool | None]]
 STEPS = ["resolve", "policy", "connect", "authenticate", "database", "privileges", "sample"]
 STEPS_TLS = [*STEPS[:3], "tls", *STEPS[3:]]
 
@@ -37,7 +38,7 @@ def checked(
     return [(str(step.name), step.ok) for step in found if isinstance(step, Step)], errors[0] if errors else None
 
 
-def walk(steps: list[str], broken: str) -> list[tuple[str, bool | None]]:
+def walk(steps: list[str], broken: str) -> Walk:
     """All steps: those before ``broken`` passed, those after were not run."""
     at = steps.index(broken)
     return [(name, True if index < at else False if index == at else None) for index, name in enumerate(steps)]
@@ -273,7 +274,7 @@ def test_no_password_leaves_when_the_server_refuses_tls(postgresql):
 def test_another_protocol_is_a_protocol_error(postgresql, answer, mode):
     with liar(answer) as (port, _):
         assert failed(adapter_of(postgresql, port=port, tls={"mode": mode}), seconds=5).code == "protocol"
-        steps, error = checked(adapter_of(postgresql, port=port, tls={"mode": mode}), seconds=5)
+        _, error = checked(adapter_of(postgresql, port=port, tls={"mode": mode}), seconds=5)
     assert error.code == "protocol"
 
 

@@ -28,6 +28,7 @@ def adapter(postgresql):
     made.close()
 
 
+DIGITS = "12345678901234567890123456789012345678.90"
 NAN, INFINITY = "NaN", "Infinity"
 TABLE = [
     # SQL, type, native type, wire value

@@ -26,7 +26,8 @@ from tests.sources.reading import read
 
 TABLES = """
 create table orders (id integer primary key, customer varchar(20) not null, amount decimal(10,2), placed timestamp);
-insert into orders values (1, 'Ada', 10.5, '2024-02-29 10:11:12.5'), (2, 'Bo', null, null), (3, 'Ça', 3, '2024-03-01 00:00:00');
+insert into orders values (1, 'Ada', 10.5, '2024-02-29 10:11:12.5'), (2, 'Bo', null, null);
+insert into orders values (3, 'Ça', 3, '2024-03-01 00:00:00');
 create view large as select * from orders where amount > 5;
 create table "we ird%:x" ("a""b" integer);
 insert into "we ird%:x" values (7);

@@ -1,6 +1,7 @@
 """Where a ``:name`` is a parameter, and what becomes of it."""
 
 import re
+import time
 
 import pytest
 from pydantic import ValidationError
@@ -81,7 +82,9 @@ def test_square_brackets_quote_names_in_sqlite():
 
 @pytest.mark.parametrize("lexis", [POSTGRESQL, MYSQL, SQLITE])
 def test_tokens_hold_every_character(lexis):
-    text = "select E'\\'', \"a\"\"b\", `x`, [y], $q$ z $q$ -- c\n # d\n /* e /* f */ g */ 1.5e3 :p ::int := ; \x00 é $ 'open"
+    text = (
+        "select E'\\'', \"a\"\"b\", `x`, [y], $q$ z $q$ -- c\n # d\n /* e /* f */ g */ 1.5e3 :p ::int := ; \x00 é $ 'x"
+    )
     assert "".join(token.text for token in tokens(text, lexis)) == text
 
 
@@ -141,17 +144,13 @@ def test_a_wrong_parameter_is_named(text, parameters, field):
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize(
-    "text", ["select 1; select 2", "select 1;;select 2", "; select 1", "select 1; -- x\n select 2"]
-)
+@pytest.mark.parametrize("text", ["select 1; select 2", "select 1;;select 2", "; select 1", "select 1; --\n select 2"])
 def test_several_statements_are_not_a_query(text):
     with pytest.raises(NotAQueryError):
         parse(text, POSTGRESQL)
 
 
-@pytest.mark.parametrize(
-    "text", ["select 1;", "select 1 ; ; -- done\n", "select ';'", "select $$;$$", "select 1 /* ; */"]
-)
+@pytest.mark.parametrize("text", ["select 1;", "select 1 ; ; -- a\n", "select ';'", "select $$;$$", "select 1 /* ; */"])
 def test_semicolons_that_end_or_mean_nothing_are_fine(text):
     assert parse(text, POSTGRESQL).words[0] == "select"
 
@@ -191,22 +190,13 @@ def test_the_longest_text_is_taken():
     assert SQLQuery(sql="select " + "1" * 99_993).sql
 
 
-def test_a_long_hostile_text_is_read_in_no_time(benchmark_seconds=1.0):
-    import time
-
-    for text in (
-        "'" * 100_000,
-        "/*" * 50_000,
-        "$a" * 50_000,
-        "((" * 50_000,
-        ":a" * 50_000,
-        "$$" * 49_999,
-        '"' * 99_999,
-    ):
-        started = time.perf_counter()
-        for _ in tokens(text, POSTGRESQL):
-            pass
-        assert time.perf_counter() - started < benchmark_seconds, text[:4]
+@pytest.mark.parametrize("piece", ["'", "/*", "$a", "(", ":a", "$$", '"', "E'", "-", "[", "\\", " ", "a."])
+def test_a_long_hostile_text_is_read_in_no_time(piece):
+    text = piece * (99_999 // len(piece))
+    started = time.perf_counter()
+    for _ in tokens(text, POSTGRESQL):
+        pass
+    assert time.perf_counter() - started < 1
 
 
 def test_the_pattern_matches_every_character():
