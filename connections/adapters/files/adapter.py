@@ -18,6 +18,7 @@ from connections.adapters.errors import (
     TooLargeError,
     UnreachableError,
 )
+from connections.adapters.files.beneath import split_name
 from connections.adapters.files.columns import Reading
 from connections.adapters.files.formats import format_of, read, resolve
 from connections.adapters.files.pattern import matching
@@ -155,6 +156,7 @@ class FilesAdapter(Adapter[ConfigT, FilesQuery], Generic[ConfigT]):
 
     def _read(self, name: str, query: FilesQuery, deadline: Deadline, field: str) -> Reading:
         """Start reading one file. Whatever goes wrong with it, now or later, is told with its name."""
+        split_name(name, field=field)
         with _about(name, field):
             resolve(name, query)  # an option that means nothing is told before the file is touched
         file = self._opened.enter_context(self.open_file(name, deadline, field=field))

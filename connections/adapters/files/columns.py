@@ -56,7 +56,7 @@ class TypeSystem:
     """For a type the query gives: converters from ``text``'s result."""
 
     def infer(self, values: Iterable[Any]) -> tuple[ColumnType, Converter]:
-        present = [value for value in values if value is not None]
+        present = _distinct([value for value in values if value is not None])
         if not present:
             return ColumnType.STRING, self.text
         for kind, convert in self.converters.items():
@@ -184,13 +184,18 @@ def _choose(
 
 def _precision(kind: ColumnType, at: int, first: list[Sized]) -> int | None:
     """38 digits for integers that may need more than 64 bits; nothing for all others."""
-    if kind == ColumnType.INTEGER and any(len(str(row[at])) > _SHORT_DIGITS for _, row in first):
+    if kind == ColumnType.INTEGER and max((len(str(row[at])) for _, row in first), default=0) > _SHORT_DIGITS:
         return _LONG_DIGITS
     return None
 
 
 def _refuse(_value: Any) -> Any:
     raise ValueError
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """Every value once, where all are texts: most columns repeat theirs. Others can be equal and differ: 1 and True."""
+    return list(set(values)) if all(type(value) is str for value in values) else values
 
 
 def _takes(convert: Converter, values: list[Any]) -> bool:

@@ -121,3 +121,8 @@ def test_a_given_type_that_the_first_rows_do_not_have_is_an_error(folder):
     folder.write("n.csv", "a\nx\n")
     with pytest.raises(QueryError, match="Row 1"):
         folder.read("n.csv", types={"a": "integer"})
+
+
+def test_a_given_type_for_a_file_without_rows_is_kept(folder):
+    folder.write("n.csv", "a\n")
+    assert folder.read("n.csv", types={"a": "integer"}).types == ["integer"]
