@@ -159,6 +159,9 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
             pass
 
     def _open_forward(self, deadline: Deadline) -> Forward:
+        if self._forward is not None and not self._forward.alive:
+            self._forward.close()
+            self._forward = None
         if self._forward is None:
             assert self.config.tunnel is not None  # noqa: S101
             self._forward = Forward.open(
