@@ -27,7 +27,8 @@ def changed(event: Event) -> list[Changed]:
         pair = isinstance(value, list) and len(value) == 2 and name != "secrets"
         if not pair:
             names = value if isinstance(value, list) else [value]
-            found.append(Changed(name, after=visible(", ".join(map(str, names)))))
+            if names:
+                found.append(Changed(name, after=visible(", ".join(map(str, names)))))
             continue
         before, after = value
         if isinstance(before, dict | None) and isinstance(after, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
@@ -29,7 +28,7 @@ class ConnectionAdmin(TenantAdmin):
         "shown_tags",
         "shown_state",
         "shown_status",
-        "updated_at",
+        "shown_updated",
     )
     list_filter = (SourceFilter, StateFilter, StatusFilter, EnvironmentFilter, TagFilter)
     search_fields = ("name", "slug", "description", "source")
@@ -114,11 +113,6 @@ class ConnectionAdmin(TenantAdmin):
         # Of the stock pages only the list stays: the others know nothing of sources, secrets or services.
         stock = [pattern for pattern in super().get_urls() if (pattern.name or "").endswith("_changelist")]
         return [*(route(self, *page) for page in own), *stock]
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return super().changelist_view(request, {"title": _("Connections"), **(extra_context or {})})
 
     def _visit(self, request: HttpRequest) -> Visit:
         return Visit(request, organisation.require_actor(request), self)

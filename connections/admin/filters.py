@@ -21,6 +21,10 @@ class OwnFilter(SimpleListFilter):
         rows = Connection.objects.all().visible_to(organisation.require_actor(request)).order_by()
         return [(value, self.words(value)) for value in self.values(rows)]
 
+    def has_output(self) -> bool:
+        """Also with no choices, when a value is asked for: it finds nothing then, and is not ignored."""
+        return bool(self.lookup_choices) or self.value() is not None
+
     def values(self, rows: QuerySet[Connection]) -> list[str]:
         raise NotImplementedError
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.widgets import AdminSplitDateTime
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -45,11 +44,11 @@ class KeyForm(forms.Form):
         help_text=gettext_lazy("What will use it."),
     )
     role = forms.ChoiceField(label=gettext_lazy("Role"), choices=Role.choices, initial=Role.VIEWER)
-    expires_at = forms.SplitDateTimeField(
+    expires_at = forms.DateTimeField(
         label=gettext_lazy("Expires"),
         required=False,
-        widget=AdminSplitDateTime(),
-        help_text=gettext_lazy("Never, if left empty."),
+        widget=forms.DateTimeInput({"type": "datetime-local"}),
+        help_text=gettext_lazy("In UTC. Never, if left empty."),
     )
 
 

@@ -27,6 +27,7 @@ class CatalogueAdminSite(admin.AdminSite):
     site_header = gettext_lazy("Connection catalogue")
     index_title = gettext_lazy("Your connections")
     site_url = None
+    enable_nav_sidebar = False  # the few places there are stand in the header
     index_template = "admin/connections/index.html"
 
     def has_permission(self, request: HttpRequest) -> bool:

@@ -58,6 +58,11 @@ class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         raise Http404
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """As stock, under the name of what is listed."""
+        title = str(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title[:1].upper() + title[1:], **(extra_context or {})})
+
     def changeform_view(
         self,
         request: HttpRequest,
@@ -165,6 +170,12 @@ class TenantAdmin(ExactLookups):
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Nothing here: rows have no history besides the events."""
         raise Http404
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """As stock; where nobody deletes, there is no such page, for whatever id."""
+        if self.delete_role is None:
+            raise Http404
+        return super().delete_view(request, object_id, extra_context)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Services save. A page that came here forgot to call one."""
