@@ -17,6 +17,10 @@ from connections.testing.subject import TOPICS, Settings, Subject, about
 
 
 class Identity(Subject):
+    def test_the_suite_has_all_that_it_needs(self) -> None:
+        left = self.still_owed()
+        assert not left, f"{type(self).__name__} does not give these fixtures yet:\n" + "\n".join(left)
+
     def test_it_is_registered_under_its_modules_name(self) -> None:
         kind = self.adapter_class()
         assert registry[kind.id] is kind
@@ -32,7 +36,8 @@ class Identity(Subject):
 
     @about("docs_url")
     def test_it_leads_to_the_vendors_documentation(self) -> None:
-        assert (self.adapter_class().docs_url or "").startswith("https://")
+        docs_url = self.adapter_class().docs_url or ""
+        assert docs_url.startswith("https://"), "docs_url is to be the https:// address of the vendor's documentation."
 
     @about("driver")
     def test_its_driver_says_how_it_is_installed(self) -> None:
@@ -65,7 +70,10 @@ class Identity(Subject):
     def test_the_settings_that_decide_where_secrets_go_are_the_declared_ones(self) -> None:
         rows = describe_model(self.adapter_class().config_class)
         decide = [".".join(row.path) for row in rows if row.endpoint]
-        assert tuple(dict.fromkeys(decide)) == self.endpoint_fields
+        assert tuple(dict.fromkeys(decide)) == self.endpoint_fields, (
+            "Look at each of these. A setting that cannot send secrets elsewhere is marked endpoint: False in the "
+            "source's Config; endpoint_fields of the conformance class lists the others."
+        )
 
     def test_importing_it_loads_no_driver(self) -> None:
         kind = self.adapter_class()

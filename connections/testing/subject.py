@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -63,14 +64,19 @@ def about(topic: str) -> Callable[[Test], Test]:
     return mark
 
 
-def owed(what: str) -> Any:
-    """A fixture that the subclass gives. Until it does, each test that wants it fails and says so."""
+def owed(what: str, topic: str | None = None) -> Any:
+    """A fixture that the subclass gives, unless it lacks ``topic``. Each test that wants it fails until then."""
 
     def missing(self: Any, request: pytest.FixtureRequest) -> None:
         pytest.fail(f"{type(self).__name__} does not give the fixture {request.fixturename}: {what}", pytrace=False)
 
-    missing.__doc__ = what
-    return pytest.fixture(missing)
+    made = pytest.fixture(missing)
+    OWED.append((made, what, topic))
+    return made
+
+
+OWED: list[tuple[Any, str, str | None]] = []
+"""The fixtures that subclasses give, what each is, and the topic that it is for."""
 
 
 class Subject:
@@ -90,22 +96,30 @@ class Subject:
     ordered_query = owed(f"a query of exactly {ROWS} rows, in order; the first column of each is 1, 2, … {ROWS}.")
     bad_query = owed("a query that fits the schema and that the source rejects.")
     nulls_query = owed("a query whose first row is null in every column: one column of each type.")
-    empty_query = owed("a query of at least one column and no rows.")
-    duplicate_names_query = owed("a query of one row with two columns of one name and the values 1 and 2.")
-    unicode_query = owed("a query of one row and one column: the name is UNICODE_NAME, the value UNICODE_TEXT.")
-    unicode_table = owed("the path of a table whose name is UNICODE_NAME.")
-    wrong_password = owed("the settings with a password (key, token) that is wrong.")
-    missing_database = owed("the settings with a database (folder, …) that does not exist.")
-    forbidden_query = owed("a query of an object that the login may not read.")
-    writing_query = owed("a query that would change something at the source.")
-    slow_query = owed("a query that does not answer within a minute.")
-    endless_query = owed("a query whose rows never end, so that whoever reads on would never return.")
-    table_path = owed(f"the path of a table with the rows of ordered_query, {ROWS} of them.")
-    parameter_query = owed("a query that answers one row and one column: the text given as parameter `value`.")
-    log_in_with_password = owed("a function from a password to settings whose login has it at the server.")
-    log_in_with_user = owed("a function from a user name to settings whose login has it at the server.")
-    session_queries = owed("two queries: one changes the session, the other's rows show it.")
-    running = owed("a function that counts how many of slow_query run at the server now.")
+    empty_query = owed("a query of at least one column and no rows.", "empty_query")
+    duplicate_names_query = owed(
+        "a query of one row with two columns of one name and the values 1 and 2.", "duplicate_names_query"
+    )
+    unicode_query = owed(
+        "a query of one row and one column: the name is UNICODE_NAME, the value UNICODE_TEXT.", "unicode_query"
+    )
+    unicode_table = owed("the path of a table whose name is UNICODE_NAME.", "unicode_table")
+    wrong_password = owed("the settings with a password (key, token) that is wrong.", "wrong_password")
+    missing_database = owed("the settings with a database (folder, …) that does not exist.", "missing_database")
+    forbidden_query = owed("a query of an object that the login may not read.", "forbidden_query")
+    writing_query = owed("a query that would change something at the source.", "writing_query")
+    slow_query = owed("a query that does not answer within a minute.", "slow_query")
+    endless_query = owed("a query whose rows never end, so that whoever reads on would never return.", "endless_query")
+    table_path = owed(f"the path of a table with the rows of ordered_query, {ROWS} of them.", "tables")
+    parameter_query = owed(
+        "a query that answers one row and one column: the text given as parameter `value`.", "parameters"
+    )
+    log_in_with_password = owed(
+        "a function from a password to settings whose login has it at the server.", "special_password"
+    )
+    log_in_with_user = owed("a function from a user name to settings whose login has it at the server.", "special_user")
+    session_queries = owed("two queries: one changes the session, the other's rows show it.", "session")
+    running = owed("a function that counts how many of slow_query run at the server now.", "running")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -135,6 +149,16 @@ class Subject:
     def adapter(self, settings: Settings, environment: Environment) -> Iterator[Adapter[Any, Any]]:
         with self.open(settings, environment) as adapter:
             yield adapter
+
+    @classmethod
+    def still_owed(cls) -> list[str]:
+        """The fixtures that this class has to give and does not, each with what it is."""
+        found = []
+        for fixture, what, topic in OWED:
+            name = next(name for name, value in vars(Subject).items() if value is fixture)
+            if topic not in cls.not_applicable and getattr_static(cls, name) is fixture:
+                found.append(f"{name}: {what}")
+        return found
 
     # What the tests use ----------------------------------------------------------------------------------------
 
