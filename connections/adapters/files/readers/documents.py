@@ -11,25 +11,16 @@ first member of the outermost object that is an array of objects; or else the ob
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Generator, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 from connections.adapters.errors import QueryError, TooLargeError
 from connections.adapters.files.columns import Reading, Sized, require_width, sample, typed
-from connections.adapters.files.objects import RECORDS, number
+from connections.adapters.files.objects import RECORDS
 from connections.adapters.files.query import ReaderOptions
+from connections.adapters.files.readers.json_text import Found, Window, parsed
 from connections.adapters.files.streams import MAX_RECORD, lines
-
-_BLANK = re.compile(r"[ \t\n\r]*")
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_LONGEST_TOKEN = 16  # characters; -Infinity and a pair of \\u escapes are the longest that may be cut in two
-_decoder = json.JSONDecoder(parse_float=number)
-
-Found = tuple[int, Any]
-"""A value and how many characters it took."""
 
 
 def read_lines(texts: Iterator[str], options: ReaderOptions) -> Reading:
@@ -39,29 +30,16 @@ def read_lines(texts: Iterator[str], options: ReaderOptions) -> Reading:
 
 def read_document(texts: Iterator[str], options: ReaderOptions) -> Reading:
     """Read the records of a JSON document."""
-    return _tabular(_records(_Text(texts), options.records), options, "json")
+    return _tabular(_records(Window(texts), options.records), options, "json")
 
 
 def _lines(texts: Iterator[str]) -> Iterator[Found]:
     for at, line in enumerate(lines(texts), start=1):
         if not line.isspace():
-            yield len(line), _parsed(line, f"Line {at}")
+            yield len(line), parsed(line, f"Line {at}")
 
 
-def _parsed(line: str, place: str) -> Any:
-    try:
-        value, end = _decoder.raw_decode(line, _blank(line, 0))
-    except RecursionError:
-        raise QueryError(f"{place} is nested too deeply.") from None
-    except ValueError as exc:
-        raise QueryError(f"{place} is not JSON: {_reason(exc)}.") from None
-    if _blank(line, end) != len(line):
-        raise QueryError(f"{place} holds more than one JSON value.")
-    _require_text(line, value, place)
-    return value
-
-
-def _records(text: _Text, pointer: str | None) -> Iterator[Found]:
+def _records(text: Window, pointer: str | None) -> Iterator[Found]:
     """The records of a document, as the module's words say."""
     if text.peek() == "":
         return
@@ -82,7 +60,7 @@ def _records(text: _Text, pointer: str | None) -> Iterator[Found]:
             raise QueryError("There is more after the end of the array.")
 
 
-def _object(text: _Text) -> Generator[Found, None, Found | None]:
+def _object(text: Window) -> Generator[Found, None, Found | None]:
     """Yields the records of the first array of objects in an object. Returns the object itself if it has none."""
     members: dict[str, Any] = {}
     size = 0
@@ -100,7 +78,7 @@ def _object(text: _Text) -> Generator[Found, None, Found | None]:
     return size, members
 
 
-def _descend(text: _Text, wanted: str, pointer: str) -> None:
+def _descend(text: Window, wanted: str, pointer: str) -> None:
     """Stand before the value of the member ``wanted`` of the object that comes next."""
     if text.peek() == "{":
         for name in _names(text):
@@ -110,7 +88,7 @@ def _descend(text: _Text, wanted: str, pointer: str) -> None:
     raise QueryError(f"The document has nothing at {pointer!r}.", field="/query/records")
 
 
-def _names(text: _Text) -> Iterator[str]:
+def _names(text: Window) -> Iterator[str]:
     """The names of an object's members; the caller takes each value before the next name."""
     text.take("{")
     if text.peek() == "}":
@@ -126,7 +104,7 @@ def _names(text: _Text) -> Iterator[str]:
             return
 
 
-def _array(text: _Text) -> Iterator[Found]:
+def _array(text: Window) -> Iterator[Found]:
     text.take("[")
     if text.peek() == "]":
         text.take("]")
@@ -135,92 +113,6 @@ def _array(text: _Text) -> Iterator[Found]:
         yield text.value()
         if text.take(",]") == "]":
             return
-
-
-class _Text:
-    """A window on the document, moved forward value by value. It holds one value and one piece at most."""
-
-    def __init__(self, texts: Iterator[str]) -> None:
-        self._texts = texts
-        self._window = ""
-        self._at = 0
-        self._before = 0
-
-    def peek(self, after: int = 0) -> str:
-        """The next character that is not blank, or "" at the end; with ``after``, the one that follows it."""
-        self._skip_blanks()
-        at = self._at
-        for _ in range(after):
-            at = _blank(self._window, at + 1)
-            while at >= len(self._window) and len(self._window) - self._at < MAX_RECORD and self._more():
-                at = _blank(self._window, self._at + 1)
-        return self._window[at : at + 1]
-
-    def take(self, expected: str) -> str:
-        """Move past the next character, one of ``expected``."""
-        character = self.peek()
-        if character == "" or character not in expected:
-            what = "ends in the middle" if character == "" else f"is not JSON near character {self._before + self._at}"
-            raise QueryError(f"The document {what}.")
-        self._at += 1
-        return character
-
-    def value(self) -> Found:
-        """Take the next value, of at most 2 MiB."""
-        self._skip_blanks()
-        wanted = 0
-        while True:
-            try:
-                value, end = _decoder.raw_decode(self._window, self._at)
-            except RecursionError:
-                raise QueryError("The document is nested too deeply.") from None
-            except ValueError as exc:
-                if self._is_broken(exc) or not self._grow(wanted):
-                    raise self._fault(exc) from None
-            else:
-                # A number that touches the window's end may go on behind it.
-                if end < len(self._window) or not self._grow(wanted):
-                    break
-            wanted = 2 * (len(self._window) - self._at)  # so that a long value is parsed a few times only
-        start, self._at = self._at, end
-        _require_text(self._window[start:end], value, f"The value at character {self._before + start}")
-        return end - start, value
-
-    def _is_broken(self, exc: ValueError) -> bool:
-        """Whether more text would not help: the fault is not at the window's end."""
-        if not isinstance(exc, json.JSONDecodeError):
-            return True
-        return not exc.msg.startswith("Unterminated string") and exc.pos < len(self._window) - _LONGEST_TOKEN
-
-    def _fault(self, exc: ValueError) -> QueryError | TooLargeError:
-        if not self._is_broken(exc) and len(self._window) - self._at > MAX_RECORD:
-            return TooLargeError(
-                f"The value at character {self._before + self._at} is longer than {MAX_RECORD} characters.",
-                hint="Set records to the pointer of the array to read, or use JSON Lines.",
-            )
-        return QueryError(f"The document is not JSON after character {self._before + self._at}: {_reason(exc)}.")
-
-    def _skip_blanks(self) -> None:
-        self._at = _blank(self._window, self._at)
-        while self._at == len(self._window) and self._more():
-            self._at = _blank(self._window, self._at)
-
-    def _grow(self, wanted: int) -> bool:
-        """Widen the window to ``wanted`` characters, one piece at least. False at the end, or at the bound."""
-        if len(self._window) - self._at > MAX_RECORD or not self._more():
-            return False
-        while len(self._window) - self._at < min(wanted, MAX_RECORD) and self._more():
-            pass
-        return True
-
-    def _more(self) -> bool:
-        text = next(self._texts, "")
-        if text == "":
-            return False
-        self._before += self._at
-        self._window = self._window[self._at :] + text
-        self._at = 0
-        return True
 
 
 def _tabular(values: Iterator[Found], options: ReaderOptions, native: str) -> Reading:
@@ -251,24 +143,3 @@ def _row(record: dict[str, Any], names: list[str], known: set[str]) -> list[Any]
             hint=f'Give its type: set "types" to {{"{late}": "string"}}.',
         )
     return [record.get(name) for name in names]
-
-
-def _blank(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
-    return match.end() if match else at
-
-
-def _require_text(source: str, value: Any, place: str) -> None:
-    """Refuse half a surrogate pair: no encoding has bytes for it."""
-    if _SURROGATE.search(source) is None:
-        return
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise QueryError(f"{place} holds half a surrogate pair, which is no text.") from None
-
-
-def _reason(exc: ValueError) -> str:
-    if isinstance(exc, json.JSONDecodeError):
-        return exc.msg
-    return "a number has more digits than are read"
