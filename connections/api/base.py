@@ -6,18 +6,39 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connections.adapters.schema import Problem, pointer
 from connections.api.middleware import request_id
 from connections.models import APIKey, Connection, Role
-from connections.services import api_keys, connections, tenancy
+from connections.services import api_keys, connections, events, tenancy
 from connections.services.actor import Actor
-from connections.services.errors import Invalid, NotFound
+from connections.services.errors import Forbidden, Invalid, NotFound
 
 
 class View(APIView):
-    """A view for whoever is authenticated."""
+    """A view for whoever is authenticated.
+
+    The order of refusals is part of the contract: 401, then 404 for what is not the caller's, then 403, and only
+    then format and body.
+    """
+
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.format_kwarg = None
+        self.perform_authentication(request)
+        self.check_permissions(request)
+        self.find(request, **kwargs)
+        self.allow("GET" if request.method == "HEAD" else request.method or "")
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+
+    def find(self, request: Request, **named: Any) -> None:
+        """Find what the path names. Raises ``NotFound``."""
+
+    def allow(self, method: str) -> None:
+        """Raise ``Forbidden`` when the caller has no right to ``method``."""
 
     def json(self, known: Collection[str]) -> dict[str, Any]:
         """The body: a JSON object with no members but ``known``. Raises ``Invalid``."""
@@ -31,6 +52,10 @@ class View(APIView):
             raise Invalid.of(unknown)
         return body
 
+    def json_if_any(self, known: Collection[str]) -> dict[str, Any]:
+        """The body where there is one, else an empty object."""
+        return {} if self.request.META.get("CONTENT_LENGTH") in (None, "", "0") else self.json(known)
+
     def query_text(self, name: str, *, most: int = 200) -> str:
         """A query parameter as text, empty when it is absent."""
         value = self.request.query_params.get(name, "")
@@ -40,11 +65,7 @@ class View(APIView):
 
 
 class OrganisationView(View):
-    """A view under ``/orgs/{org}/``, and with ``{slug}`` under one of its connections.
-
-    The order of refusals is part of the contract: 401, then 404 for what is not the caller's, then 403, and only
-    then format and body.
-    """
+    """A view under ``/orgs/{org}/``, and with ``{slug}`` under one of its connections. Refusals go on record."""
 
     rights: ClassVar[Mapping[str, Role]] = {}
     """The role that each method needs."""
@@ -52,23 +73,39 @@ class OrganisationView(View):
     actor: Actor
     connection: Connection
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        self.format_kwarg = None
-        self.perform_authentication(request)
-        self.check_permissions(request)
-        self.actor = _actor(request, kwargs["org"])
-        if "slug" in kwargs:
-            self.connection = connections.get(self.actor, kwargs["slug"])
-        needed = self.rights.get(request.method or "")
-        if needed is not None:
-            self.actor.require(needed)
-        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+    def find(self, request: Request, **named: Any) -> None:
+        self.actor = self._actor(request, named["org"])
+        if "slug" in named:
+            self.connection = connections.get(self.actor, named["slug"])
+
+    def allow(self, method: str) -> None:
+        if method in self.rights:
+            self.actor.require(self.rights[method])
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, Forbidden):
+            events.refused(self.actor, self._asked(), getattr(self, "connection", None))
+        elif isinstance(exc, NotFound) and exc.sought:
+            events.not_theirs(self._own_actors(), self._asked(), exc.sought)
+        return super().handle_exception(exc)
+
+    def _actor(self, request: Request, slug: str) -> Actor:
+        if not isinstance(request.auth, APIKey):
+            return tenancy.actor_of(request.user, slug, *_trail(request))
+        if request.auth.organisation.slug != slug:
+            raise NotFound(organisation=slug)
+        return api_keys.actor_of(request.auth, *_trail(request))
+
+    def _own_actors(self) -> list[Actor]:
+        """Who asks, in the organisations that are theirs."""
+        if isinstance(self.request.auth, APIKey):
+            return [api_keys.actor_of(self.request.auth, *_trail(self.request))]
+        return tenancy.actors_of(self.request.user, *_trail(self.request))
+
+    def _asked(self) -> str:
+        match = self.request.resolver_match
+        return f"{self.request.method} {match.url_name if match else ''}"
 
 
-def _actor(request: Request, slug: str) -> Actor:
-    rid, ip = request_id(request._request), request.META.get("REMOTE_ADDR")
-    if not isinstance(request.auth, APIKey):
-        return tenancy.actor_of(request.user, slug, rid, ip)
-    if request.auth.organisation.slug != slug:
-        raise NotFound
-    return api_keys.actor_of(request.auth, rid, ip)
+def _trail(request: Request) -> tuple[str, str | None]:
+    return request_id(request._request), request.META.get("REMOTE_ADDR")

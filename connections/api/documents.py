@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import TemplateHTMLRenderer
@@ -13,7 +13,7 @@ from rest_framework.renderers import TemplateHTMLRenderer
 class SchemaView(SpectacularAPIView):
     authentication_classes: ClassVar = []
     permission_classes: ClassVar = []
-    renderer_classes: ClassVar = [OpenApiJsonRenderer]
+    renderer_classes: ClassVar = [OpenApiJsonRenderer, OpenApiJsonRenderer2]
     content_negotiation_class = DefaultContentNegotiation
 
 

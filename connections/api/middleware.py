@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from connections.api import problems
+from connections.api.problems import request_id
+
+__all__ = ["RequestMiddleware", "request_id"]
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-
-
-def request_id(request: HttpRequest) -> str:
-    """The request's id: the caller's where it sent a proper one, else ours."""
-    found: str = getattr(request, "request_id", "")
-    return found
 
 
 class RequestMiddleware:
@@ -28,7 +27,7 @@ class RequestMiddleware:
         started = time.perf_counter()
         sent = request.headers.get("X-Request-ID", "")
         request.request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
-        response = self.get_response(request)
+        response = problems.in_one_shape(request, self.get_response(request))
         response["X-Request-ID"] = request_id(request)
         response["X-Process-Time"] = f"{(time.perf_counter() - started) * 1000:.1f}"
         if not request.path.startswith("/static/"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from rest_framework import exceptions, pagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -44,7 +45,7 @@ class NewestFirst(pagination.CursorPagination):
         """One page of ``queryset``, each row through ``shown``."""
         try:
             rows: list[Any] = self.paginate_queryset(queryset, request) or []
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, ValidationError):
             raise Invalid.at("/cursor", "This is not a cursor of this list.") from None
         results = [shown(row) for row in rows]
         return Response({"results": results, "next": self.get_next_link(), "previous": self.get_previous_link()})

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from rest_framework import parsers
 
-from connections.api.problems import BodyTooLarge
-from connections.services.errors import Invalid
+from connections.services.errors import CatalogueError, Invalid
 
 MAX_BODY = 1_000_000
 MAX_DRAINED = 8_000_000
+
+
+class BodyTooLarge(CatalogueError):
+    code = "body_too_large"
+    title = "Body too large"
 
 
 class JSONParser(parsers.BaseParser):
@@ -28,7 +33,9 @@ class JSONParser(parsers.BaseParser):
                 left -= len(part)
             raise BodyTooLarge("The body is over 1 MB.")
         try:
-            return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+            found = json.loads(
+                body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+            )
         except UnicodeDecodeError:
             raise Invalid.at("", "The body is not UTF-8.") from None
         except json.JSONDecodeError as exc:
@@ -36,7 +43,10 @@ class JSONParser(parsers.BaseParser):
         except (RecursionError, ValueError) as exc:
             if isinstance(exc, RepeatedMember):
                 raise Invalid.at("", "A member is given twice.") from None
-            raise Invalid.at("", "The body is nested too deeply, or holds a number that is too long.") from None
+            raise Invalid.at("", "The body is nested too deeply, or holds a number that is too large.") from None
+        if b"\\u" in body and _has_half_a_character(found):
+            raise Invalid.at("", "The body holds half of a surrogate pair, which is no character.")
+        return found
 
 
 class MergePatchParser(JSONParser):
@@ -52,6 +62,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise RepeatedMember
     return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _has_half_a_character(found: Any) -> bool:
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _refuse_constant(name: str) -> NoReturn:

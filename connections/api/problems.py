@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -12,9 +13,9 @@ from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
 from connections.adapters.errors import AdapterError
-from connections.api.middleware import request_id
 from connections.services.errors import CatalogueError, CheckFailed
 
+PREFIX = "/api/v1/"
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -60,14 +61,10 @@ _TRANSIENT = {"throttled", "unreachable", "rate_limited", "worker_crashed", "bus
 _RETRY_AFTER = {"throttled", "busy", "rate_limited"}
 
 
-class BodyTooLarge(CatalogueError):
-    code = "body_too_large"
-    title = "Body too large"
-
-
-class Unauthenticated(CatalogueError):
-    code = "unauthenticated"
-    title = "Not authenticated"
+def request_id(request: HttpRequest) -> str:
+    """The request's id: the caller's where it sent a proper one, else ours."""
+    found: str = getattr(request, "request_id", "")
+    return found
 
 
 def problem(
@@ -142,12 +139,30 @@ def handler(exc: Exception, context: dict[str, Any]) -> HttpResponse:
 def respond(exc: Exception, request: HttpRequest) -> HttpResponse:
     """The answer to a request that failed with ``exc``."""
     body = of_exception(exc, request_id(request))
-    response = HttpResponse(orjson.dumps(body), status=body["status"], content_type=MEDIA_TYPE)
+    response = HttpResponse(_written(body), status=body["status"], content_type=MEDIA_TYPE)
     if body["code"] in _RETRY_AFTER:
         response["Retry-After"] = str(max(1, round(getattr(exc, "retry_after", None) or 1)))
     return response
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Any path under the API that does not exist."""
-    return respond(Http404(), request)
+def in_one_shape(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """``response``, or a problem in its place when it is a refusal of the API that Django wrote by itself."""
+    refused = response.status_code >= 400 and not response.headers.get("Content-Type", "").startswith(MEDIA_TYPE)
+    if not refused or not request.path.startswith(PREFIX):
+        return response
+    return respond(_AS_EXCEPTION.get(response.status_code, SuspiciousOperation)(), request)
+
+
+_AS_EXCEPTION: dict[int, type[Exception]] = {
+    403: PermissionDenied,
+    404: Http404,
+    413: RequestDataTooBig,
+    500: RuntimeError,
+}
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # half of a surrogate pair, out of a source's words
+        return json.dumps(body).encode()

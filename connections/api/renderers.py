@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,12 @@ class JSONRenderer(renderers.BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        return b"" if data is None else orjson.dumps(data, default=str)
+        if data is None:
+            return b""
+        try:
+            return orjson.dumps(data, default=str)
+        except TypeError:  # an integer of more than 64 bits
+            return json.dumps(data, default=str, ensure_ascii=False).encode()
 
 
 class Negotiation(negotiation.DefaultContentNegotiation):

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -34,12 +34,20 @@ def visible(actor: Actor) -> QuerySet[APIKey]:
     return APIKey.objects.all().visible_to(actor).filter(revoked_at=None)
 
 
+def get(actor: Actor, key_id: Any) -> APIKey:
+    """One key of the actor's organisation that is not revoked. Raises ``NotFound``."""
+    found = APIKey.objects.all().visible_to(actor).filter(pk=key_id, revoked_at=None).first()
+    if found is None:
+        raise NotFound(api_key=str(key_id))
+    return found
+
+
 def create(actor: Actor, name: Any, role: Any, expires_at: Any = None) -> tuple[APIKey, str]:
     """A new key and its text, which is shown this once. Its role is at most its maker's."""
     actor.require(Role.ADMIN)
     if actor.membership_id is None:
         raise Invalid.at("/name", "A key needs a member who made it; join the organisation first.")
-    if not isinstance(name, str) or not name.strip() or len(name) > 200:
+    if not isinstance(name, str) or not name.strip() or len(name) > 200 or "\0" in name:
         raise Invalid.at("/name", "A text of 1 to 200 characters.", "required" if not name else "invalid")
     if role not in Role.values:
         raise Invalid.at("/role", f"One of {', '.join(Role.values)}.")
@@ -126,7 +134,8 @@ def _moment(value: Any) -> datetime | None:
     if isinstance(value, str):
         try:
             moment = parse_datetime(value)
-        except ValueError:
+            moment = moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
+        except (ValueError, OverflowError):
             moment = None
     if moment is None or moment.tzinfo is None:
         raise Invalid.at("/expires_at", "A moment in ISO 8601 with its offset, such as 2027-01-31T00:00:00Z.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,15 +111,18 @@ def update(
     connection: Connection,
     change: Change,
     *,
-    if_match: int | None = None,
+    if_match: Collection[int] | None = None,
     version: int | None = None,
     verify: Verify | None = None,
 ) -> Connection:
-    """Change a connection. ``if_match`` raises ``PreconditionFailed``, ``version`` ``VersionConflict`` when stale."""
+    """Change a connection. ``if_match`` raises ``PreconditionFailed``, ``version`` ``VersionConflict`` when stale.
+
+    ``if_match`` names the versions that may be changed.
+    """
     actor.require(Role.EDITOR)
     plain = _plain_fields(change)
     _require_version(connection, if_match, version)
-    draft = _draft(connection, change)
+    draft = _draft(connection, change, always=verify is not None)
     if draft is not None and verify is not None:
         verify(draft)
     with transaction.atomic():
@@ -139,7 +142,9 @@ def update(
     return get(actor, connection.slug)
 
 
-def delete(actor: Actor, connection: Connection, *, if_match: int | None = None, version: int | None = None) -> None:
+def delete(
+    actor: Actor, connection: Connection, *, if_match: Collection[int] | None = None, version: int | None = None
+) -> None:
     """Delete a connection with its secrets and checks; its events stay."""
     actor.require(Role.EDITOR)
     _require_version(connection, if_match, version)
@@ -151,7 +156,7 @@ def delete(actor: Actor, connection: Connection, *, if_match: int | None = None,
 def pause(actor: Actor, connection: Connection, reason: Any) -> Connection:
     """Stop all use of a connection, and say why. Pausing a paused one changes its reason."""
     actor.require(Role.EDITOR)
-    if not isinstance(reason, str) or len(reason) > 500:
+    if not isinstance(reason, str) or len(reason) > 500 or "\0" in reason:
         raise Invalid.at("/reason", "The reason is a text of at most 500 characters.")
     if connection.paused_at is not None and connection.paused_reason == reason:
         return connection
@@ -188,8 +193,8 @@ def clone(actor: Actor, connection: Connection, name: str | None = None) -> Conn
     return get(actor, copy.slug)
 
 
-def _draft(connection: Connection, change: Change) -> Draft | None:
-    if change.config is None and change.secrets is None:
+def _draft(connection: Connection, change: Change, *, always: bool) -> Draft | None:
+    if change.config is None and change.secrets is None and not always:
         return None
     return drafts.changed(
         sources.editable(connection.source, connection.organisation),
@@ -233,8 +238,8 @@ def _set_pause(actor: Actor, connection: Connection, *, reason: str | None, acti
     return get(actor, connection.slug)
 
 
-def _require_version(connection: Connection, if_match: int | None, version: int | None) -> None:
-    if if_match is not None and if_match != connection.version:
+def _require_version(connection: Connection, if_match: Collection[int] | None, version: int | None) -> None:
+    if if_match is not None and connection.version not in if_match:
         raise PreconditionFailed(f"The connection is at version {connection.version}. Load it again.")
     if version is not None and version != connection.version:
         raise VersionConflict(f"The connection is at version {connection.version}. Load it again.")

@@ -140,6 +140,8 @@ def _objects(config: Any, secrets: Any) -> tuple[Nested, Nested]:
             raise Invalid.at(name, "Send a JSON object.")
         if value and _depth(value) > MAX_DEPTH:
             raise Invalid.at(name, f"Nested deeper than {MAX_DEPTH} objects.")
+        if value and _has_nul(value):
+            raise Invalid.at(name, "A text holds the character NUL.")
     return config or {}, secrets or {}
 
 
@@ -154,6 +156,10 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
         if _holds(config, path)
     ]
     for path in schema.paths(secrets):
+        inside = next((known for known in active if known != path and path[: len(known)] == known), None)
+        if inside is not None:  # names inside what was sent as a secret are not repeated
+            found.append(Problem(pointer("/secrets", inside), "invalid", "A secret is a text."))
+            continue
         value, place = schema.get(secrets, path), pointer("/secrets", path)
         if path in plain:
             found.append(Problem(place, "not_secret", "This is a plain setting: send it in config."))
@@ -247,6 +253,14 @@ def _without_nulls(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any("\0" in name or _has_nul(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return any(_has_nul(inner) for inner in value)
+    return isinstance(value, str) and "\0" in value
 
 
 def _depth(value: Any) -> int:

@@ -43,13 +43,17 @@ class ReentryRequired(CatalogueError):
 
 
 class NotFound(CatalogueError):
-    """Not there, or another organisation's: one answer for both."""
+    """Not there, or another organisation's: one answer for both.
+
+    ``sought`` names what was asked for where it can be another organisation's; such a refusal goes on record.
+    """
 
     code = "not_found"
     title = "Not found"
 
-    def __init__(self) -> None:
+    def __init__(self, **sought: str) -> None:
         super().__init__("Not found.")
+        self.sought = sought
 
 
 class Forbidden(CatalogueError):

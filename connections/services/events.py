@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from connections.models import Event, Role
@@ -27,12 +31,10 @@ def record(
     label: str | None = None,
 ) -> Event:
     """Insert one event. ``action`` is ``object.verb`` (``connection.update``); ``changes`` never holds a secret."""
-    return Event.objects.create(
+    return _insert(
+        actor,
+        action,
         organisation_id=actor.organisation_id,
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        actor_label=actor.label[:200],
-        action=action,
         object_kind=type(thing).__name__.lower() if thing is not None else "",
         object_id=str(thing.pk) if thing is not None else "",
         object_label=(label if label is not None else str(thing) if thing is not None else "")[:200],
@@ -41,8 +43,86 @@ def record(
         code=code,
         changes=changes or {},
         detail=detail or {},
+    )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of some work: ``result`` and ``code`` as its last event will have them."""
+
+    result: str = "ok"
+    code: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def tell(self, result: str, code: str = "") -> None:
+        self.result, self.code = result, code
+
+
+@contextmanager
+def work(
+    actor: Actor,
+    action: str,
+    thing: Recorded | None = None,
+    *,
+    label: str | None = None,
+    detail: dict[str, Any] | None = None,
+) -> Iterator[Outcome]:
+    """Work at a source, on record at both ends: that it ``started``, before it does, and what came of it.
+
+    An error that leaves the block is recorded as ``failed`` with its code, unless the outcome tells otherwise.
+    """
+    record(actor, action, thing, result="started", label=label, detail=detail)
+    outcome = Outcome(detail=dict(detail or {}))
+    try:
+        yield outcome
+    except BaseException as exc:
+        if outcome.result == "ok":
+            outcome.tell("failed", code_of(exc))
+        raise
+    finally:
+        record(actor, action, thing, result=outcome.result, code=outcome.code, label=label, detail=outcome.detail)
+
+
+def code_of(exc: BaseException) -> str:
+    """An exception's code, where it is one of ours."""
+    code = getattr(exc, "code", None)
+    return code if isinstance(code, str) else "internal"
+
+
+def refused(actor: Actor, asked: str, thing: Recorded | None = None) -> None:
+    """Record that ``actor`` may not do what it ``asked`` for in its own organisation."""
+    record(actor, "access.denied", thing, result="denied", code="forbidden", detail={"asked": asked})
+
+
+def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
+    """Record that somebody ``asked`` for what is not their organisation's.
+
+    ``actors`` are the same person or key in each of their own organisations, whose records do not name what was
+    ``sought``; the platform's record does.
+    """
+    with transaction.atomic():
+        for actor in actors:
+            record(actor, "access.denied", result="denied", code="not_found", detail={"asked": asked})
+        for actor in actors[:1]:
+            _insert(
+                actor,
+                "access.denied",
+                organisation_id=None,
+                result="denied",
+                code="not_found",
+                detail={"asked": asked, "from": actor.organisation.slug, **sought},
+            )
+
+
+def _insert(actor: Actor, action: str, **fields: Any) -> Event:
+    return Event.objects.create(
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label[:200],
+        action=action,
         request_id=actor.request_id,
         ip=actor.ip,
+        **fields,
     )
 
 

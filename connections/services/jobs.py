@@ -10,10 +10,10 @@ from django.conf import settings
 
 from connections.adapters.egress import EgressPolicy, Opening
 from connections.adapters.limits import Budget
-from connections.models import Connection, Organisation
+from connections.models import Connection, Organisation, Role
 from connections.runner.jobs import Job, Operation
 from connections.runner.supervisor import Run, runner
-from connections.services import budgets
+from connections.services import budgets, events
 from connections.services.actor import Actor
 
 
@@ -67,4 +67,6 @@ def submit(
 
 def cancel(actor: Actor, request_id: str) -> None:
     """Stop a running job of the actor's organisation; nothing happens when it has just ended."""
+    actor.require(Role.ANALYST)
+    events.record(actor, "job.cancel", label=request_id.replace("\0", ""))
     runner(settings.CATALOG_RUNNER).cancel(request_id, str(actor.organisation_id))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from connections.adapters import schema
 from connections.services import sources
 from connections.services.errors import Invalid
@@ -18,6 +20,8 @@ def parse(adapter: AdapterClass, url: Any) -> tuple[Nested, Nested]:
         raise Invalid.at("/url", "A connection URL of at most 8192 characters.", "required" if not url else "invalid")
     try:
         found = adapter.config_class.parse_url(url)
+    except ValidationError:
+        raise Invalid.at("/url", "The URL's settings do not fit this source.") from None
     except ValueError as exc:
         raise Invalid.at("/url", str(exc)) from None
     config: Nested = {}

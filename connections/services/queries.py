@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -19,18 +20,22 @@ from connections.runner.jobs import Operation
 from connections.runner.supervisor import Run
 from connections.services import budgets, drafts, events, jobs, state
 from connections.services.actor import Actor
-from connections.services.errors import Invalid
+from connections.services.errors import CatalogueError, Invalid
 
+USUAL_LIMIT = 100
 FORMATS = ("json", "csv", "ndjson", "arrow", "parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to preview. ``timeout`` is in seconds. ``integers`` is number or string, ``formulas`` escape or keep."""
+    """What to preview. ``timeout`` is in seconds. ``integers`` is number or string, ``formulas`` escape or keep.
+
+    A ``limit`` or ``timeout`` that is None is the usual one, or less where the organisation may not have that.
+    """
 
     query: Any
     parameters: Any = field(default_factory=dict)
-    limit: int = 100
+    limit: int | None = None
     offset: int = 0
     count: bool = False
     timeout: float | None = None
@@ -62,12 +67,12 @@ class Stream:
                 elif isinstance(item, End):
                     self.end = item.fields
             self._finish("ok", "", sent)
-        except AdapterError as exc:
+        except (AdapterError, CatalogueError) as exc:
             self._finish("failed", exc.code, sent)
             raise
         finally:
             self._run.close()
-            self._finish("cancelled", "", sent)
+            self._finish("failed", "cancelled", sent)
 
     def _finish(self, result: str, code: str, sent: int) -> None:
         if self._finished:
@@ -82,6 +87,8 @@ def read(actor: Actor, connection: Connection, request: Request) -> Stream:
     actor.require(Role.ANALYST)
     adapter = state.require_usable(connection)
     limits = _limits(actor, request)
+    if request.limit is None:
+        request = replace(request, limit=min(USUAL_LIMIT, limits.rows))
     arguments = {
         "query": _query(adapter.query_class, request.query),
         "parameters": _parameters(request.parameters),
@@ -105,11 +112,20 @@ def read(actor: Actor, connection: Connection, request: Request) -> Stream:
             connection=connection,
             limits=limits,
         )
-        head = next(item for item in run if isinstance(item, Head))
-    except AdapterError as exc:
-        _record(actor, connection, request, "failed", exc.code)
+        head = _head(run)
+    except BaseException as exc:
+        _record(actor, connection, request, "failed", events.code_of(exc))
         raise
     return Stream(actor, connection, run, head, request)
+
+
+def _head(run: Run) -> Head:
+    """The run's first frame. The run is closed when it does not come."""
+    try:
+        return next(item for item in run if isinstance(item, Head))
+    except BaseException:
+        run.close()
+        raise
 
 
 def preview(actor: Actor, connection: Connection, request: Request) -> bytes:
@@ -149,23 +165,19 @@ def columns(actor: Actor, connection: Connection, path: list[str]) -> dict[str, 
 def _browse(actor: Actor, connection: Connection, operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
     actor.require(Role.ANALYST)
     adapter = state.require_usable(connection)
-    result, code = "ok", ""
-    try:
-        with jobs.submit(
+    with (
+        events.work(actor, f"connection.{operation}", connection),
+        jobs.submit(
             actor,
             adapter.id,
             operation,
             arguments,
             lambda: drafts.settings_of(adapter, connection),
-            timeout=float(budgets.limit(actor.organisation, "preview_timeout")),
+            timeout=_timeout(actor, None),
             connection=connection,
-        ) as run:
-            return next(item.fields for item in run if isinstance(item, End))
-    except AdapterError as exc:
-        result, code = "failed", exc.code
-        raise
-    finally:
-        events.record(actor, f"connection.{operation}", connection, result=result, code=code)
+        ) as run,
+    ):
+        return next(item.fields for item in run if isinstance(item, End))
 
 
 def _query(model: Any, query: Any) -> dict[str, Any]:
@@ -188,6 +200,8 @@ def _limits(actor: Actor, request: Request) -> Budget:
     limits = (budgets.preview if request.format == "json" else budgets.export)(actor.organisation)
     for name, most in (("limit", limits.rows), ("offset", 2**53)):
         value = getattr(request, name)
+        if name == "limit" and value is None:
+            continue
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
             raise Invalid.at(f"/{name}", f"A whole number from 0 to {most}.")
     if not isinstance(request.count, bool):
@@ -198,7 +212,7 @@ def _limits(actor: Actor, request: Request) -> Budget:
 def _timeout(actor: Actor, timeout: Any) -> float:
     most = budgets.limit(actor.organisation, "preview_timeout_max")
     if timeout is None:
-        return float(budgets.limit(actor.organisation, "preview_timeout"))
+        return float(min(most, budgets.limit(actor.organisation, "preview_timeout")))
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= most:
         raise Invalid.at("/timeout", f"Seconds, more than 0 and at most {most:g}.")
     return float(timeout)
@@ -208,7 +222,7 @@ def _record(
     actor: Actor, connection: Connection, request: Request, result: str, code: str = "", **measured: Any
 ) -> None:
     """One event of a read. The query is told by hash and length: its text may hold what nobody should keep."""
-    text = orjson.dumps(request.query, default=str)
+    text = json.dumps(request.query, default=str, sort_keys=True).encode()
     detail = {
         "query_sha256": hashlib.sha256(text).hexdigest(),
         "query_bytes": len(text),

@@ -28,11 +28,16 @@ def state(connection: Connection) -> str:
     return "unchecked" if connection.status_at is None else "ready"
 
 
-def require_usable(connection: Connection) -> sources.AdapterClass:
-    """The adapter class, when the connection may be used now. Raises what stands in the way."""
+def require_running(connection: Connection) -> None:
+    """Raise ``Paused`` when all use of the connection is stopped."""
     if connection.paused_at is not None:
         reason = f": {connection.paused_reason}" if connection.paused_reason else "."
         raise Paused(f"The connection {connection.slug} is paused{reason}")
+
+
+def require_usable(connection: Connection) -> sources.AdapterClass:
+    """The adapter class, when the connection may be used now. Raises what stands in the way."""
+    require_running(connection)
     adapter = sources.usable(connection.source, connection.organisation)
     if (problem := vault.problem(connection)) is not None:
         raise Locked(problem, hint="Enter the secrets again.")

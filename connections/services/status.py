@@ -41,15 +41,12 @@ def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None)
     """Check a draft in a worker of its own."""
     actor.require(Role.EDITOR)
     sources.usable(draft.adapter.id, actor.organisation)
-    report = _run(actor, draft.adapter.id, lambda: draft.settings)
-    events.record(
-        actor,
-        "connection.test",
-        connection,
-        result="ok" if report["ok"] else "failed",
-        code=report["code"] or "",
-        label=None if connection else draft.adapter.label,
-    )
+    if connection is not None:
+        state.require_running(connection)
+    label = None if connection else draft.adapter.label
+    with events.work(actor, "connection.test", connection, label=label) as outcome:
+        report = _run(actor, draft.adapter.id, lambda: draft.settings)
+        outcome.tell("ok" if report["ok"] else "failed", report["code"] or "")
     return report
 
 
@@ -68,8 +65,16 @@ def check(actor: Actor, connection: Connection) -> Report:
     """Check a saved connection now; the result becomes its status and part of its history."""
     actor.require(Role.ANALYST)
     adapter = state.require_usable(connection)
-    report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), connection)
-    report["hint"] = report["hint"] or _hint(connection, report)
+    with events.work(actor, "connection.check", connection) as outcome:
+        report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), connection)
+        outcome.tell("ok" if report["ok"] else "failed", report["code"] or "")
+        report["hint"] = report["hint"] or _hint(connection, report)
+        row = _store(actor, connection, report)
+    return shown(row)
+
+
+def _store(actor: Actor, connection: Connection, report: Report) -> StatusCheck:
+    """Keep a check, and make it the status of the connection unless that was changed meanwhile."""
     with transaction.atomic():
         row = StatusCheck.objects.create(
             organisation_id=actor.organisation_id,
@@ -85,8 +90,7 @@ def check(actor: Actor, connection: Connection) -> Report:
         Connection.objects.filter(pk=connection.pk, access_version=connection.access_version).update(
             status_ok=row.ok, status_code=row.code, status_at=row.checked_at
         )
-        events.record(actor, "connection.check", connection, result="ok" if row.ok else "failed", code=row.code)
-    return shown(row)
+    return row
 
 
 def last(actor: Actor, connection: Connection) -> Report | None:

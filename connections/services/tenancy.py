@@ -66,8 +66,22 @@ def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None
         return Actor(**found, **common, organisation=membership.organisation, role=role, membership_id=membership.pk)
     organisation = Organisation.objects.filter(slug=slug).first() if person.is_superuser else None
     if organisation is None:
-        raise NotFound
+        raise NotFound(organisation=slug)
     return Actor(**{**found, "kind": "superuser"}, **common, organisation=organisation, role=Role.ADMIN)
+
+
+def actors_of(person: Any, request_id: str = "", ip: str | None = None) -> list[Actor]:
+    """The user as an actor in each organisation that it is a member of."""
+    slugs = organisations(person).filter(memberships__user=person).values_list("slug", flat=True).distinct()
+    return [actor_of(person, slug, request_id, ip) for slug in slugs]
+
+
+def member(actor: Actor, member_id: Any) -> Membership:
+    """One membership of the actor's organisation. Raises ``NotFound``."""
+    found = Membership.objects.all().visible_to(actor).filter(pk=member_id).first()
+    if found is None:
+        raise NotFound(member=str(member_id))
+    return found
 
 
 def members(actor: Actor) -> QuerySet[Membership]:
@@ -152,6 +166,8 @@ def _require_another_admin(membership: Membership) -> None:
     """Raise ``Conflict`` when ``membership`` is the organisation's only administrator. Locks the others."""
     if membership.role != Role.ADMIN:
         return
-    admins = Membership.objects.select_for_update().filter(organisation=membership.organisation_id, role=Role.ADMIN)
+    admins = Membership.objects.select_for_update(of=("self",)).filter(
+        organisation=membership.organisation_id, role=Role.ADMIN, user__is_active=True
+    )
     if not any(admin.pk != membership.pk for admin in admins):
         raise Conflict("The last administrator of an organisation cannot go.")

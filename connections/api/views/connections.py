@@ -15,7 +15,7 @@ from connections.api.parsers import JSONParser, MergePatchParser
 from connections.models import Connection, Role
 from connections.services import connections, pasted, state, status
 from connections.services.connections import Change
-from connections.services.errors import Invalid, PreconditionFailed
+from connections.services.errors import Invalid
 
 PLAIN = ("name", "description", "tags", "environment")
 
@@ -76,7 +76,7 @@ class ConnectionDetail(OrganisationView):
         return shown(connection)
 
     def delete(self, request: Request, org: str, slug: str) -> Response:
-        version = _version(self.json(("version",)).get("version")) if request.META.get("CONTENT_LENGTH") else None
+        version = _version(self.json_if_any(("version",)).get("version"))
         connections.delete(self.actor, self.connection, if_match=_if_match(request), version=version)
         return Response(status=204)
 
@@ -93,6 +93,7 @@ class ResumeView(OrganisationView):
     rights = {"POST": Role.EDITOR}
 
     def post(self, request: Request, org: str, slug: str) -> Response:
+        self.json_if_any(())
         return shown(connections.resume(self.actor, self.connection))
 
 
@@ -100,7 +101,7 @@ class CloneView(OrganisationView):
     rights = {"POST": Role.EDITOR}
 
     def post(self, request: Request, org: str, slug: str) -> Response:
-        name = self.json(("name",)).get("name")
+        name = self.json_if_any(("name",)).get("name")
         return shown(connections.clone(self.actor, self.connection, name), status=201)
 
 
@@ -130,14 +131,13 @@ def _wants_check(view: OrganisationView) -> bool:
     return text == "true"
 
 
-def _if_match(request: Request) -> int | None:
+def _if_match(request: Request) -> list[int] | None:
+    """The versions that ``If-Match`` names; None when any will do."""
     header = request.headers.get("If-Match")
     if header is None or header.strip() == "*":
         return None
-    text = header.strip().removeprefix("W/").strip('"')
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise PreconditionFailed("If-Match is not an ETag of this connection.")
-    return int(text)
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")]
+    return [int(tag) for tag in tags if tag.isascii() and tag.isdecimal() and len(tag) < 10]
 
 
 def _version(value: Any) -> int | None:

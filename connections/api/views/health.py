@@ -38,7 +38,7 @@ def _database() -> dict[str, Any]:
 
 
 def _keys() -> dict[str, Any]:
-    return {"ids": list(KeyRing.from_settings().ids)}
+    return {"count": len(KeyRing.from_settings().ids)}
 
 
 def _runner() -> dict[str, Any]:

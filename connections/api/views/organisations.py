@@ -50,6 +50,10 @@ class MemberList(OrganisationView):
 class MemberDetail(OrganisationView):
     rights = {"PATCH": Role.ADMIN, "DELETE": Role.ADMIN}
 
+    def find(self, request: Request, **named: Any) -> None:
+        super().find(request, **named)
+        tenancy.member(self.actor, named["member"])
+
     def patch(self, request: Request, org: str, member: uuid.UUID) -> Response:
         role = self.json(("role",)).get("role")
         return Response(representations.member(tenancy.change_member(self.actor, member, role)))
@@ -75,6 +79,10 @@ class KeyList(OrganisationView):
 
 class KeyDetail(OrganisationView):
     rights = {"DELETE": Role.ADMIN}
+
+    def find(self, request: Request, **named: Any) -> None:
+        super().find(request, **named)
+        api_keys.get(self.actor, named["key"])
 
     def delete(self, request: Request, org: str, key: uuid.UUID) -> Response:
         api_keys.revoke(self.actor, str(key))

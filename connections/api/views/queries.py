@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +24,7 @@ from connections.api.pagination import page_size
 from connections.api.problems import of_exception
 from connections.models import Role
 from connections.services import jobs, queries
-from connections.services.errors import Invalid
+from connections.services.errors import CatalogueError, Invalid
 from connections.services.queries import FORMATS, Stream
 
 MEDIA_TYPES = {
@@ -32,6 +34,7 @@ MEDIA_TYPES = {
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }
+_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 MEMBERS = ("query", "parameters", "limit", "offset", "count", "timeout")
 
 
@@ -96,7 +99,7 @@ class TablesView(OrganisationView):
         link = None
         if found["has_more"]:
             params = request.query_params.copy()
-            path = orjson.dumps(found["tables"][-1]["path"])
+            path = json.dumps(found["tables"][-1]["path"]).encode()
             params["cursor"] = base64.urlsafe_b64encode(path).decode()
             url = reverse("api:tables", args=[org, slug])
             link = request.build_absolute_uri(f"{url}?{params.urlencode()}")
@@ -120,9 +123,7 @@ def _format(request: Request) -> str:
         if named not in FORMATS:
             raise exceptions.NotAcceptable
         return named
-    header = request.headers.get("Accept", "*/*")
-    for part in header.split(","):
-        media_type = part.split(";")[0].strip().lower()
+    for media_type in _accepted(request.headers.get("Accept", "*/*")):
         if media_type in ("*/*", "application/*", ""):
             return "json"
         if media_type == "text/*":
@@ -133,11 +134,21 @@ def _format(request: Request) -> str:
     raise exceptions.NotAcceptable
 
 
+def _accepted(header: str) -> list[str]:
+    """The media types of an ``Accept`` header, those liked best first; those at ``q=0`` are left out."""
+    liked = []
+    for part in header.split(","):
+        media_type, *parameters = (text.strip().lower() for text in part.split(";"))
+        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+        liked.append((float(weight) if _WEIGHT.fullmatch(weight) else 0.0, media_type))
+    return [media_type for weight, media_type in sorted(liked, key=lambda each: -each[0]) if weight > 0]
+
+
 def _body(stream: Stream, format_: str, rid: str) -> Iterator[bytes]:
     """The body of an export. A failure midway ends it visibly: NDJSON with a last line, others by an abort."""
     try:
         yield from stream.chunks()
-    except AdapterError as exc:
+    except (AdapterError, CatalogueError) as exc:
         if format_ != "ndjson":
             raise
         yield orjson.dumps({"error": of_exception(exc, rid)}) + b"\n"
@@ -160,8 +171,8 @@ def _after(cursor: str | None) -> list[str] | None:
     if cursor is None:
         return None
     try:
-        path: Any = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, binascii.Error):
+        path: Any = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+    except (ValueError, RecursionError, binascii.Error):
         path = None
     if not isinstance(path, list) or not all(isinstance(part, str) for part in path):
         raise Invalid.at("/cursor", "This is not a cursor of this list.")

@@ -43,8 +43,7 @@ class StatusView(OrganisationView):
         return Response(last)
 
     def post(self, request: Request, org: str, slug: str) -> Response:
-        if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
-            self.json(())
+        self.json_if_any(())
         return Response(status.check(self.actor, self.connection))
 
 
