@@ -62,6 +62,8 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
     needs_network: ClassVar[bool] = True
     tested_against: ClassVar[str] = ""
     takes_parameters: ClassVar[bool] = False
+    job_modules: ClassVar[tuple[str, ...]] = ()
+    """Modules that jobs import and listing the source does not; workers are forked with them loaded."""
 
     def __init__(self, config: ConfigT, environment: Environment) -> None:
         self.config = config

@@ -87,9 +87,12 @@ def _preload() -> None:
             adapter = registry[source]
         except BrokenSourceError:
             continue
-        if adapter.needs_network and adapter.driver is not None and adapter.driver.available:
+        if adapter.driver is not None and not adapter.driver.available:
+            continue
+        driver = [adapter.driver.module] if adapter.driver is not None and adapter.needs_network else []
+        for module in (*driver, *adapter.job_modules):
             with contextlib.suppress(ImportError):
-                importlib.import_module(adapter.driver.module)
+                importlib.import_module(module)
 
 
 def _fork(control: socket.socket, descriptor: int) -> int:

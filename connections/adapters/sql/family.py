@@ -69,6 +69,10 @@ class SQLAdapter(Adapter[SQLConfigT, SQLQuery]):
         """The columns of a statement. A source overrides this where it can tell without running it."""
         return self.execute(statement, Window(0, 0), deadline).columns
 
+    def counting(self, statement: Statement, deadline: Deadline) -> Statement | None:
+        """A statement that counts the rows of ``statement``, or None where they cannot be counted."""
+        return counted(statement)
+
     # What the contract asks for --------------------------------------------------------------------------------
 
     def rows(
@@ -83,7 +87,7 @@ class SQLAdapter(Adapter[SQLConfigT, SQLQuery]):
     ) -> Result:
         if query.table is None:
             statement = self.bound(query, parameters)
-            total = self._count(counted(statement), deadline) if count else None
+            total = self._count(self.counting(statement, deadline), deadline) if count else None
             result = self.execute(statement, Window(offset, limit + 1), deadline)
             result.total = total if total is not None else result.total
             return result
@@ -156,7 +160,7 @@ class SQLAdapter(Adapter[SQLConfigT, SQLQuery]):
             raise
 
 
-SELECTS = frozenset({"select", "with", "values", "table", "("})
+SELECTS = frozenset({"select", "with", "values", "table", "from", "("})
 
 
 def counted(statement: Statement) -> Statement | None:

@@ -88,7 +88,8 @@ def _comment_end(text: str, start: int, nested: bool) -> int:
 @cache
 def _pattern(lexis: Lexis) -> re.Pattern[str]:
     blank = r"\s+"
-    comment = [r"--(?=\s|\Z)[^\n]*" if lexis.dashes_need_space else r"--[^\n]*"]
+    # MySQL's own idea of white space: another would let a text hide code from us, or from the server.
+    comment = [r"--(?=[\x00-\x20\x7f]|\Z)[^\n]*" if lexis.dashes_need_space else r"--[^\n]*"]
     if lexis.hash_comments:
         comment.append(r"\#[^\n]*")
     quoted = []

@@ -6,11 +6,8 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from pydantic import Field, SecretStr
-
-from connections.adapters.config import SECURITY
 from connections.adapters.contract import Category, Column, Driver, Environment, Notice, Result, Row, Server
 from connections.adapters.errors import (
     AdapterError,
@@ -20,11 +17,12 @@ from connections.adapters.errors import (
     UnsafeRoleError,
 )
 from connections.adapters.limits import Deadline
-from connections.adapters.network import NetworkConfig, Port, TLSMode
+from connections.adapters.network import TLSMode
 from connections.adapters.sql.family import Window
 from connections.adapters.sql.lexis import Lexis
 from connections.adapters.sql.parameters import Statement, Style
 from connections.adapters.sql.server import ServerAdapter
+from connections.sources.postgresql.settings import PostgreSQLConfig
 from connections.sources.postgresql.statements import stands_alone
 
 if TYPE_CHECKING:  # the driver is loaded when a connection is opened, not when the source is listed
@@ -33,21 +31,9 @@ if TYPE_CHECKING:  # the driver is loaded when a connection is opened, not when 
     from connections.sources.postgresql.rights import Rights
     from connections.sources.postgresql.values import Bound
 
+__all__ = ["PostgreSQLAdapter", "PostgreSQLConfig", "adapter"]
+
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # protocol-message-formats, SSLRequest
-
-
-class PostgreSQLConfig(NetworkConfig):
-    default_port: ClassVar[int] = 5432
-    url_schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
-
-    port: Port = Field(5432, title="Port")
-    database: str = Field(
-        title="Database", examples=["sales"], min_length=1, max_length=255, json_schema_extra={"endpoint": False}
-    )
-    user: str = Field(
-        title="User", examples=["reader"], min_length=1, max_length=255, json_schema_extra={"endpoint": False}
-    )
-    password: SecretStr | None = Field(None, title="Password", json_schema_extra={"section": SECURITY})
 
 
 class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
@@ -59,6 +45,15 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
     config_class = PostgreSQLConfig
     driver = Driver("psycopg", pip="psycopg[binary]>=3.3")
     docs_url = "https://www.postgresql.org/docs/current/"
+    job_modules = (
+        "connections.adapters.sql.tables",
+        "connections.sources.postgresql.catalogue",
+        "connections.sources.postgresql.guard",
+        "connections.sources.postgresql.login",
+        "connections.sources.postgresql.rejected",
+        "connections.sources.postgresql.rights",
+        "sqlalchemy.dialects.postgresql.psycopg",
+    )
     tested_against = "real: PostgreSQL 18 from pip, Debian's PostgreSQL for TLS"
     lexis = Lexis(escape_strings=True, dollar_quotes=True, nested_comments=True)
     style = Style.DOLLAR
@@ -213,7 +208,8 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         return PostgreSQLTables(lambda statement: self._ask(statement, Deadline.after(30)), self.config.database)
 
     def _queried(self, bound: Bound, window: Window, deadline: Deadline) -> Rows:
-        from connections.sources.postgresql.guard import PREFIX, Rejected, in_words
+        from connections.sources.postgresql.guard import PREFIX
+        from connections.sources.postgresql.rejected import Rejected, in_words
 
         assert self._session is not None  # noqa: S101
         try:
@@ -222,7 +218,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
             raise in_words(error, bound, len(PREFIX)) from None
 
     def _answered(self, bound: Bound, deadline: Deadline) -> Rows:
-        from connections.sources.postgresql.guard import Rejected, in_words
+        from connections.sources.postgresql.rejected import Rejected, in_words
 
         assert self._session is not None  # noqa: S101
         try:
@@ -231,7 +227,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
             raise in_words(error, bound, 0) from None
 
     def _batches(self, rows: Rows, window: Window, bound: Bound, deadline: Deadline) -> Iterator[list[Row]]:
-        from connections.sources.postgresql.guard import Rejected, in_words
+        from connections.sources.postgresql.rejected import Rejected, in_words
 
         session = self._session
         assert session is not None  # noqa: S101

@@ -20,12 +20,12 @@ from psycopg.adapt import Transformer
 from psycopg.pq.abc import PGconn, PGresult
 
 from connections.adapters.contract import Column, Row
-from connections.adapters.errors import AdapterError, DeadlineError, NotAQueryError, ProtocolError, UnreachableError
+from connections.adapters.errors import AdapterError, DeadlineError, ProtocolError, UnreachableError
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import Window
-from connections.sources.postgresql.errors import rejected
-from connections.sources.postgresql.statements import TEXT_FIELD, is_command
-from connections.sources.postgresql.types import CATALOGUE_QUERY, CATALOGUE_QUERY_13, Book, context
+from connections.sources.postgresql.book import CATALOGUE_QUERY, CATALOGUE_QUERY_13, Book
+from connections.sources.postgresql.rejected import Rejected
+from connections.sources.postgresql.types import context
 from connections.sources.postgresql.values import Bound
 
 PREFIX = "declare _preview no scroll cursor for "
@@ -42,23 +42,6 @@ _SYNC = int(pq.ExecStatus.PIPELINE_SYNC)
 _FAILED = (int(pq.ExecStatus.FATAL_ERROR), int(pq.ExecStatus.BAD_RESPONSE))
 
 Command = tuple[bytes, Sequence[bytes | None] | None, Sequence[int] | None]
-
-
-class Rejected(Exception):
-    """The server refused a statement."""
-
-    def __init__(self, result: PGresult) -> None:
-        field = pq.DiagnosticField
-        self.sqlstate = _text(result.error_field(field.SQLSTATE))
-        self.message = _text(result.error_field(field.MESSAGE_PRIMARY)) or _text(result.error_message)
-        self.hint = _text(result.error_field(field.MESSAGE_HINT)) or None
-        position = result.error_field(field.STATEMENT_POSITION)
-        self.position = int(position) - 1 if position else None  # characters from the text's start
-        super().__init__(self.sqlstate)
-
-
-def _text(raw: bytes | None) -> str:
-    return raw.decode(errors="replace").strip() if raw else ""
 
 
 @dataclass(slots=True)
@@ -283,12 +266,3 @@ class Session:
             return list(self._rows(self._run([command], deadline, whole=True)))
 
         self._book.learn(wanted, look_up)
-
-
-def in_words(error: Rejected, bound: Bound, prefix: int) -> AdapterError:
-    """A refusal as an error of ours. ``prefix`` is the length of what stood before the statement."""
-    at = None if error.position is None else max(0, error.position - prefix)
-    if is_command(error.sqlstate, error.message, bound.statement.words, bound.text, at or 0):
-        return NotAQueryError("The statement is not a query, or it does more than read.", field=TEXT_FIELD)
-    place = None if at is None else bound.place(at)
-    return rejected(error.sqlstate, error.message, place=place, hint=error.hint)

@@ -9,7 +9,6 @@ import re
 import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -35,6 +34,7 @@ from connections.adapters.sql.family import SQLAdapter, Window
 from connections.adapters.sql.lexis import Lexis
 from connections.adapters.sql.parameters import Statement, Style
 from connections.sources.sqlite.guard import Guard
+from connections.sources.sqlite.opening import open_read_only
 from connections.sources.sqlite.types import Shape
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class SQLiteAdapter(SQLAdapter[SQLiteConfig]):
     config_class = SQLiteConfig
     docs_url = "https://sqlite.org/lang.html"
     needs_network = False
+    job_modules = ("connections.sources.sqlite.catalogue", "sqlalchemy.dialects.sqlite.pysqlite")
     tested_against = "real: Python's sqlite3"
     lexis = Lexis(backtick_names=True, bracket_names=True)
     style = Style.NUMBERED
@@ -83,7 +84,7 @@ class SQLiteAdapter(SQLAdapter[SQLiteConfig]):
             raise AuthorizationError("This organisation has no folder for files.", field=PATH_FIELD)
         self._file = open_beneath(self.environment.root, self.config.path, field=PATH_FIELD, error=AuthorizationError)
         try:
-            reader = _open(self._file)
+            reader = open_read_only(self._file)
             reader.execute("pragma query_only = on")
             reader.execute("select count(*) from sqlite_master").fetchone()
         except sqlite3.Error:
@@ -170,43 +171,13 @@ class SQLiteAdapter(SQLAdapter[SQLiteConfig]):
         """A second connection to the same file for our own look-ups, which the guard would refuse."""
         if self._catalogue is None:
             assert self._file is not None  # noqa: S101
-            self._catalogue = _open(self._file)
+            self._catalogue = open_read_only(self._file)
         return self._catalogue
 
     def _declared(self, statement: Statement, count: int) -> Sequence[str | None]:
         from connections.sources.sqlite.catalogue import declared_types
 
         return declared_types(self._catalogue_connection(), statement, self.lexis, count)
-
-
-def _open(file: int) -> sqlite3.Connection:
-    """A read-only connection to the very file that is open as ``file``."""
-    connection = sqlite3.connect(
-        f"file:/dev/fd/{file}?mode=ro&immutable=1",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=0,
-    )
-    if not _holds(file):
-        connection.close()
-        raise AuthorizationError("The file was replaced while it was opened.", field=PATH_FIELD)
-    connection.executescript("pragma trusted_schema = off; pragma cell_size_check = on; pragma temp_store = memory")
-    return connection
-
-
-def _holds(file: int) -> bool:
-    """Whether another descriptor of this process is the same file: SQLite opens by name what we opened safely."""
-    meant = os.fstat(file)
-    for entry in Path("/dev/fd").iterdir():
-        if entry.name.isdigit() and int(entry.name) != file:
-            try:
-                found = os.fstat(int(entry.name))
-            except OSError:  # the listing's own descriptor
-                continue
-            if (found.st_dev, found.st_ino) == (meant.st_dev, meant.st_ino):
-                return True
-    return False
 
 
 def _batches(cursor: sqlite3.Cursor, window: Window) -> Iterator[list[Row]]:

@@ -1,0 +1,37 @@
+"""A statement that the server refused, from its answer to words."""
+
+from __future__ import annotations
+
+from psycopg import pq
+from psycopg.pq.abc import PGresult
+
+from connections.adapters.errors import AdapterError, NotAQueryError
+from connections.sources.postgresql.errors import rejected
+from connections.sources.postgresql.statements import TEXT_FIELD, is_command
+from connections.sources.postgresql.values import Bound
+
+
+class Rejected(Exception):
+    """The server refused a statement."""
+
+    def __init__(self, result: PGresult) -> None:
+        field = pq.DiagnosticField
+        self.sqlstate = _text(result.error_field(field.SQLSTATE))
+        self.message = _text(result.error_field(field.MESSAGE_PRIMARY)) or _text(result.error_message)
+        self.hint = _text(result.error_field(field.MESSAGE_HINT)) or None
+        position = result.error_field(field.STATEMENT_POSITION)
+        self.position = int(position) - 1 if position else None  # characters from the text's start
+        super().__init__(self.sqlstate)
+
+
+def _text(raw: bytes | None) -> str:
+    return raw.decode(errors="replace").strip() if raw else ""
+
+
+def in_words(error: Rejected, bound: Bound, prefix: int) -> AdapterError:
+    """A refusal as an error of ours. ``prefix`` is the length of what stood before the statement."""
+    at = None if error.position is None else max(0, error.position - prefix)
+    if is_command(error.sqlstate, error.message, bound.statement.words, bound.text, at or 0):
+        return NotAQueryError("The statement is not a query, or it does more than read.", field=TEXT_FIELD)
+    place = None if at is None else bound.place(at)
+    return rejected(error.sqlstate, error.message, place=place, hint=error.hint)
