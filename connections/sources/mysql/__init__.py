@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -82,7 +83,7 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
 
     def connect(self, deadline: Deadline) -> None:
         self._deadline = deadline
-        if self._session is not None and self._session.alive():
+        if self._session is not None and self._session.settled():
             return
         self.close()
         self._deadline = deadline
@@ -90,12 +91,12 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         self._session = self._log_in(within)
         self._logged_in = True
         self._rights = Rights.of(self._grants(within))
-        if self._rights.unsafe:
+        if self._rights.unsafe and not self.environment.allow_unsafe_roles:
             raise UnsafeRoleError(
-                f"The user may do more than a reader can be contained to: {', '.join(self._rights.unsafe)}.",
+                f"The login {self.config.user} can do more than read: {', '.join(self._rights.unsafe)}.",
                 field="/config/user",
                 step="privileges",
-                hint="Connect as a user that may only SELECT from the database.",
+                hint="Make a user that may only SELECT what is to be previewed, and log in as that.",
             )
 
     def execute(self, statement: Statement, window: Window, deadline: Deadline) -> Result:
@@ -110,10 +111,20 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         return super().bound(query, parameters)
 
     def describe_statement(self, statement: Statement, deadline: Deadline) -> tuple[Column, ...]:
-        if statement.values:  # what a parameter is makes what is computed from it
-            return super().describe_statement(statement, deadline)
         self._deadline = deadline
-        return self._opened().columns(statement.text, deadline)
+        # What a parameter is makes what is computed from it, so only a text without is described unexecuted.
+        found = () if statement.values else self._opened().columns(statement.text, deadline)
+        return found or super().describe_statement(statement, deadline)
+
+    def counting(self, statement: Statement, deadline: Deadline) -> Statement | None:
+        if super().counting(statement, deadline) is None:
+            return None
+        # With names of our own: a query inside another may not have two columns of one name.
+        names = ", ".join(f"c{at}" for at, _ in enumerate(self.describe_statement(statement, deadline)))
+        before = f"with counted ({names}) as (\n"
+        moves = tuple((ours + len(before), theirs) for ours, theirs in statement.moves)
+        text = f"{before}{statement.text}\n) select count(*) from counted"  # noqa: S608  a statement of its own
+        return replace(statement, text=text, moves=moves)
 
     def catalogue(self) -> Tables:
         from connections.sources.mysql.catalogue import MySQLTables
@@ -153,10 +164,12 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
 
     def notices(self) -> list[Notice]:
         found = []
-        if self._rights.writes:
-            found.append(Notice("role_can_write", "The user may write; only previews are kept read-only."))
         if self.config.tls.mode is TLSMode.DISABLE:
             found.append(Notice("tls_off", "The connection is not encrypted."))
+        elif self.config.tls.mode is TLSMode.REQUIRE:
+            found.append(Notice("tls_unverified", "The server's certificate is not verified."))
+        if self._rights.writes:
+            found.append(Notice("role_can_write", f"The login {self.config.user} may write; a reader would do."))
         return found
 
     def start_tls(self, plain: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:

@@ -15,6 +15,7 @@ from connections.adapters.errors import (
     CancelledError,
     DeadlineError,
     NotAQueryError,
+    ProtocolError,
     QueryError,
     QueryForbiddenError,
     RateLimitedError,
@@ -131,6 +132,10 @@ def failed(exc: err.MySQLError, *, logged_in: bool, overdue: bool) -> AdapterErr
         if "timed out" in text:
             return _unreachable("The server did not answer in time.")()
         return SESSION_ERRORS[number]()
+    if number is None:
+        return ProtocolError(
+            "What answers does not speak MySQL's protocol as it should.", field="/config/port", step="connect"
+        )
     if logged_in:
         return _statement_error(QueryError, text)
     return AuthenticationError("The server rejected the login.", field="/config/user", step="authenticate")

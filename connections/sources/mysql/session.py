@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,9 @@ MARGIN = 0.1
 BATCH_ROWS = 500
 BATCH_BYTES = 512 * 1024
 PATIENCE = 0.02
-"""Seconds to wait for the end of a result whose wanted rows are all here, before the session is given up for it."""
+"""Seconds to wait for the end of a result that nobody reads on, before the session is given up for it."""
+LEFTOVERS = 256 * 1024
+"""Bytes of such a result that are read to keep the session."""
 
 # What a text means must not depend on the server's settings: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
 SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -135,7 +138,7 @@ class Session(Connection):  # type: ignore[misc]
 
     def renew(self) -> bool:
         """The session as if new. False when a result is unread or the server cannot: then it is not to be used."""
-        if not self.alive() or self.stream is not None:
+        if not self.settled():
             return False
         self._hurry(Deadline.after(5))
         try:
@@ -148,6 +151,12 @@ class Session(Connection):  # type: ignore[misc]
             raise
         self.pin()
         return True
+
+    def settled(self) -> bool:
+        """Whether the session is there for a statement; what is left of the last one is done with."""
+        if self.stream is not None:
+            self.stream.finish()
+        return self.alive()
 
     def alive(self) -> bool:
         """Whether the connection still stands. A server that has something to say unasked says goodbye."""
@@ -165,7 +174,7 @@ class Session(Connection):  # type: ignore[misc]
     # Statements ------------------------------------------------------------------------------------------------
 
     def columns(self, text: str, deadline: Deadline) -> tuple[Column, ...]:
-        """The columns that ``text`` would give, from preparing it."""
+        """The columns that ``text`` would give, from preparing it; none where only executing tells."""
         self._guard(deadline, most=0)
         with speaking(self):
             statement, fields = self._prepare(text, 0)
@@ -215,10 +224,7 @@ class Session(Connection):  # type: ignore[misc]
                 field="/query/sql",
                 hint="Write parameters as :name.",
             )
-        if not columns:
-            self._close_statement(statement)
-            raise NotAQueryError("The statement returns no rows.", field="/query/sql")
-        return statement, fields
+        return statement, fields  # none for SHOW PROCESSLIST and the like: executing tells
 
     def _result_of(self, statement: int) -> Stream:
         first = self._read_packet().get_all_data()
@@ -264,16 +270,17 @@ class Stream:
             self.finish()
 
     def finish(self) -> None:
-        """Leave the session fit for more where the result ends here; else give the session up for it."""
-        if not self._open:
-            return
+        """Leave the session fit for more where the result ends soon; else give the session up for it."""
         session = self._session
-        session._read_timeout = PATIENCE
+        until = time.monotonic() + PATIENCE
+        size = 0
         try:
-            ended = self._packet() is None
+            while self._open and size < LEFTOVERS and time.monotonic() < until:
+                session._read_timeout = PATIENCE
+                size += len(self._packet() or b"")
         except (err.MySQLError, ProtocolError):
-            ended = False
-        if not ended:
+            pass
+        if self._open:
             self._open = False
             session.give_up()
 
