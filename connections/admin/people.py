@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -199,8 +199,12 @@ class APIKeyAdmin(ServicePages):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """A key never changes: its page offers to revoke it."""
-        return self.delete_view(request, object_id)
+        """A key never changes: its page is the one that offers to revoke it."""
+        organisation.require_actor(request).require(Role.ADMIN)
+        key = self.row(request, object_id)
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return HttpResponseRedirect(reverse("admin:connections_apikey_delete", args=[key.pk]))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         actor = organisation.require_actor(request)
