@@ -21,8 +21,12 @@ PORTS = range(15_432, 15_532)  # below what systems hand out by themselves, so t
 
 def start(var: Path) -> Server:
     """Start the demo's PostgreSQL with the flights in it. Its logins are kept in ``var``, its data in ``home(var)``."""
-    kept = _read(var) or {"superuser_password": secrets.token_urlsafe(24), "reader_password": secrets.token_urlsafe(24)}
     folder = home(var)
+    kept = _read(var)
+    if kept is None:
+        # Data whose passwords are lost (somebody removed ``var``) opens to nobody; the flights are loaded again.
+        server.remove(folder)
+        kept = {"superuser_password": secrets.token_urlsafe(24), "reader_password": secrets.token_urlsafe(24)}
     _refuse_second(folder, kept)
     port = _port(kept.get("port"))
     server.write_private(var / "demo" / "home", f"{folder}\n")  # for `make clean`
