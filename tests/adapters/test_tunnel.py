@@ -26,7 +26,7 @@ USER, PASSWORD = "hopper", "hopper-password"
 CLIENT_KEY = paramiko.RSAKey.generate(2048)
 
 
-class JumpHost(paramiko.ServerInterface):
+class JumpHost(paramiko.ServerInterface):  # type: ignore[misc]
     """Takes one user, by password or key, and forwards to loopback only."""
 
     def __init__(self) -> None:

@@ -35,7 +35,8 @@ insert into "we ird%:x" values (7);
 
 
 def open_file(path: Path) -> SQLiteAdapter:
-    return SQLiteAdapter(SQLiteConfig(path=path.name), Environment(EgressPolicy(), root=path.parent))
+    config = SQLiteConfig.model_validate({"path": path.name})
+    return SQLiteAdapter(config, Environment(EgressPolicy(), root=path.parent))
 
 
 @pytest.fixture
@@ -262,7 +263,7 @@ def test_text_that_is_not_utf8_is_an_error_that_says_what_to_do(tmp_path):
 
 
 def refused(root: Path, path: str) -> AdapterError:
-    adapter = SQLiteAdapter(SQLiteConfig(path=path), Environment(EgressPolicy(), root=root))
+    adapter = SQLiteAdapter(SQLiteConfig.model_validate({"path": path}), Environment(EgressPolicy(), root=root))
     with pytest.raises(AdapterError) as caught:
         read(adapter, "select 1")
     return caught.value
@@ -287,7 +288,7 @@ def test_a_file_that_is_no_database_is_a_protocol_error(tmp_path):
 
 def test_a_missing_file_and_a_missing_folder_are_said(tmp_path):
     assert isinstance(refused(tmp_path, "none.sqlite3"), AuthorizationError)
-    adapter = SQLiteAdapter(SQLiteConfig(path="x"), Environment(EgressPolicy()))
+    adapter = SQLiteAdapter(SQLiteConfig.model_validate({"path": "x"}), Environment(EgressPolicy()))
     with pytest.raises(AuthorizationError):
         read(adapter, "select 1")
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the driver is loaded when a connection is opened, not when 
 __all__ = ["PostgreSQLAdapter", "PostgreSQLConfig", "adapter"]
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # protocol-message-formats, SSLRequest
+NO_TYPE = "42P18"  # sqlstate: nothing tells the type of a parameter
 
 
 class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
@@ -210,11 +211,15 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
     def _queried(self, bound: Bound, window: Window, deadline: Deadline) -> Rows:
         from connections.sources.postgresql.guard import PREFIX
         from connections.sources.postgresql.rejected import Rejected, in_words
+        from connections.sources.postgresql.values import as_texts
 
         assert self._session is not None  # noqa: S101
         try:
             return self._session.query(bound, window, deadline)
         except Rejected as error:
+            texts = as_texts(bound) if error.sqlstate == NO_TYPE else None
+            if texts is not None:
+                return self._queried(texts, window, deadline)
             raise in_words(error, bound, len(PREFIX)) from None
 
     def _answered(self, bound: Bound, deadline: Deadline) -> Rows:

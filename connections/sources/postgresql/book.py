@@ -119,6 +119,7 @@ class Book:
     def _form(self, oid: int, found: dict[int, TypeRow]) -> Form:
         if oid not in self._forms:
             row = found.get(oid)
+            self._forms[oid] = Form(ColumnType.STRING, row.name if row else str(oid))  # ends a type made of itself
             self._forms[oid] = self._made(row, found) if row else Form(ColumnType.STRING, str(oid))
         return self._forms[oid]
 

@@ -161,7 +161,9 @@ LOGIN_ERRORS: tuple[tuple[re.Pattern[str], Make], ...] = tuple(
             r"server does not support SSL",
             _tls("The server does not offer TLS.", "Turn TLS on at the server, or choose another verification."),
         ),
-        (r"invalid response to SSL negotiation|expected authentication request|invalid message length", _protocol),
+        (r"received unencrypted data after SSL", _tls("Somebody on the way put data into the TLS handshake.")),
+        (r"invalid response to SSL negotiation|server sent an error response during SSL exchange", _protocol),
+        (r"expected authentication request|invalid message length", _protocol),
         (r"unsupported frontend protocol|received .*unexpected|message contents do not agree", _protocol),
         (
             r"could not (read|load) (certificate|private key)|private key file|certificate does not match",

@@ -20,6 +20,7 @@ from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import ByteaLoader, TextLoader
 
 from connections.adapters.contract import ColumnType
+from connections.adapters.sql.exact import document
 from connections.adapters.values import JSONText, real
 
 Convert = Callable[[Any], Any]
@@ -60,8 +61,9 @@ def _bits(text: str) -> bytes:
 
 
 def _json(text: str) -> JSONText:
-    """Type json keeps its white space; a line break in it would break a format of lines."""
-    return JSONText(text.replace("\n", " ").replace("\r", " ") if "\n" in text or "\r" in text else text)
+    """Type json keeps its white space; a line break in it would break a format of lines. That it is JSON is not taken
+    on the server's word, as it goes into answers as it is."""
+    return document(text.replace("\n", " ").replace("\r", " ") if "\n" in text or "\r" in text else text)
 
 
 def _timestamp(text: str) -> str:

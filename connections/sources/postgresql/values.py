@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connections.adapters.sql.parameters import Statement
@@ -17,7 +17,7 @@ from connections.sources.postgresql.errors import place_in
 
 UNKNOWN = 0
 # pg_type.dat: oid, and the oid of its array
-BOOL, BYTEA, INT4, INT8, FLOAT8, NUMERIC = 16, 17, 23, 20, 701, 1700
+BOOL, BYTEA, TEXT, INT4, INT8, FLOAT8, NUMERIC = 16, 17, 25, 23, 20, 701, 1700
 ARRAYS = {UNKNOWN: UNKNOWN, BOOL: 1000, BYTEA: 1001, INT4: 1007, INT8: 1016, FLOAT8: 1022, NUMERIC: 1231}
 _WIDTH = (INT4, INT8, NUMERIC, FLOAT8)  # of numbers in one list, the widest wins
 
@@ -47,6 +47,13 @@ def encode(statement: Statement) -> Bound:
     return Bound(
         statement.text, [pair[0] for pair in pairs], [pair[1] for pair in pairs], statement, statement.original
     )
+
+
+def as_texts(bound: Bound) -> Bound | None:
+    """The same with the type text where there was none; None when all had one."""
+    if not bound.types or UNKNOWN not in bound.types:
+        return None
+    return replace(bound, types=[TEXT if kind == UNKNOWN else kind for kind in bound.types])
 
 
 def _encoded(value: Any) -> tuple[bytes | None, int]:
