@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from connections.adapters.errors import AdapterError, BusyError, CancelledError, ThrottledError
+from connections.adapters.errors import AdapterError, BusyError, CancelledError, DeadlineError, ThrottledError
 from connections.runner.jobs import Job
 from connections.runner.processes import Worker
 
@@ -119,6 +119,11 @@ class Pool:
                 return
             ticket.error = error
             self.release(ticket, fit=False)
+
+    def expire(self, ticket: Ticket) -> None:
+        """Take away a ticket whose deadline has passed while nobody waited or read."""
+        with self._lock:
+            self.revoke(ticket, out_of_time(ticket) if ticket.granted.is_set() else _busy(ticket))
 
     def find(self, job_id: str, organisation: str) -> list[Ticket]:
         """The tickets that run or wait for this job id."""
@@ -261,6 +266,13 @@ class Pool:
             queue.remove(ticket)
         if not queue:
             del self._queues[ticket.job.organisation]
+
+
+def out_of_time(ticket: Ticket) -> DeadlineError:
+    """What a caller is told whose job was ended at its deadline."""
+    return DeadlineError(
+        f"The source did not answer within {ticket.job.timeout:g} s.", hint="Narrow the query, or allow it more time."
+    )
 
 
 def _busy(ticket: Ticket) -> BusyError:

@@ -16,6 +16,8 @@ from connections.runner.encoding.formats import encoder_for
 from connections.runner.frames import Chunk, End, Frame, Head
 
 LIMIT = 100
+NAMES = 1_000_000
+"""Characters of all column names of an answer: they go to the supervisor in one piece."""
 
 REPLACED = Notice(
     "replaced_characters",
@@ -44,6 +46,12 @@ def read(
         if len(result.columns) > budget.columns:
             raise TooLargeError(
                 f"The answer has {len(result.columns)} columns; at most {budget.columns} can be shown.",
+                field="/query",
+                hint="Name the columns you need.",
+            )
+        if sum(len(column.name) + len(column.native_type or "") for column in result.columns) > NAMES:
+            raise TooLargeError(
+                f"The names of the columns have more than {NAMES} characters in all.",
                 field="/query",
                 hint="Name the columns you need.",
             )

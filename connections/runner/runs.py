@@ -14,9 +14,9 @@ import orjson
 from connections.adapters.contract import Step, StepName
 from connections.adapters.errors import AdapterError, DeadlineError, WorkerCrashedError, from_dict
 from connections.runner.frames import SECONDS, Chunk, End, Frame, Head, Kind, StepDone
-from connections.runner.jobs import Job, Operation
+from connections.runner.jobs import Operation
 from connections.runner.operations import check_fields
-from connections.runner.pool import Pool, Ticket
+from connections.runner.pool import Pool, Ticket, out_of_time
 from connections.runner.processes import Worker
 
 SettingsSource = Callable[[], dict[str, Any]]
@@ -117,7 +117,7 @@ class WorkerRun(Run):
                     worker.settled = False
         except TimeoutError:
             self._pool.release(ticket, fit=False)
-            raise ticket.error or out_of_time(ticket.job) from None
+            raise ticket.error or out_of_time(ticket) from None
         except EOFError:
             self._pool.release(ticket, fit=False)
             raise ticket.error or _crashed(worker) from None
@@ -172,13 +172,6 @@ class WorkerRun(Run):
         # Time that ran out in a step is the source's failure; a worker that died says nothing about the source.
         fields["ok"] = False if isinstance(error, DeadlineError) and self._plan is not None else None
         return fields
-
-
-def out_of_time(job: Job) -> DeadlineError:
-    """What a caller is told whose job was ended at its deadline."""
-    return DeadlineError(
-        f"The source did not answer within {job.timeout:g} s.", hint="Narrow the query, or allow it more time."
-    )
 
 
 def _crashed(worker: Worker) -> WorkerCrashedError:

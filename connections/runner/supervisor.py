@@ -21,7 +21,7 @@ from connections.runner.inline import InlineRunner
 from connections.runner.jobs import Job
 from connections.runner.pool import Pool
 from connections.runner.processes import Worker, Zygote
-from connections.runner.runs import Run, SettingsSource, WorkerRun, out_of_time
+from connections.runner.runs import Run, SettingsSource, WorkerRun
 
 __all__ = ["InlineRunner", "LocalRunner", "Run", "Runner", "close_all", "runner"]
 
@@ -138,7 +138,7 @@ class LocalRunner:
             self._next_look = math.inf  # a job that comes from here on wakes this thread
             late, next_deadline = self._pool.overdue()
             for ticket in late:
-                self._pool.revoke(ticket, out_of_time(ticket.job))
+                self._pool.expire(ticket)
             for worker in self._pool.doomed():
                 worker.bury()
             try:

@@ -95,7 +95,9 @@ class Asker:
                         answer.fields = fields
         return answer
 
-    def do(self, what: str, *, n: int = 1, text: str = "", seconds: float = 0, batch: int = 100, **asked: Any) -> Answer:
+    def do(
+        self, what: str, *, n: int = 1, text: str = "", seconds: float = 0, batch: int = 100, **asked: Any
+    ) -> Answer:
         """A read of the toy's query ``what``."""
         return self.ask(query=toy(what, n=n, text=text, seconds=seconds, batch=batch), **asked)
 

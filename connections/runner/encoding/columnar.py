@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from connections.adapters.contract import Column, ColumnType, Row
 from connections.adapters.errors import TooLargeError
-from connections.runner.encoding.encoder import Encoder, Prepared, distinct_names, mended, nested_too_deeply, text_of
+from connections.runner.encoding.encoder import Encoder, Prepared, distinct_names, mended, text_of
 
 # One thread: a worker does one job, and every thread's stack counts against its memory.
 pa.set_cpu_count(1)
@@ -58,13 +58,8 @@ class _Columnar(Encoder):
     def names(self, columns: Sequence[Column]) -> list[str]:
         return [mended(column.name) for column in columns]
 
-    def prepare(self, rows: Sequence[Row]) -> Prepared:
-        try:
-            batch = self._batch(rows)
-        except UnicodeEncodeError:
-            batch = self._batch(self.mend(rows))
-        except RecursionError:
-            raise nested_too_deeply() from None
+    def encode(self, rows: Sequence[Row]) -> Prepared:
+        batch = self._batch(rows)
         return Prepared(batch.nbytes, batch)
 
     def _batch(self, rows: Sequence[Row]) -> Any:

@@ -42,9 +42,16 @@ class Encoder(ABC):
         """What comes before the first row."""
         return b""
 
-    @abstractmethod
     def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Encode ``rows``. Raises ``TooLargeError`` for what the format cannot hold."""
+        try:
+            return self.encode(rows)
+        except (TypeError, UnicodeEncodeError, RecursionError):
+            return self._prepare_mended(rows)
+
+    @abstractmethod
+    def encode(self, rows: Sequence[Row]) -> Prepared:
+        """Encode ``rows`` the fast way, which takes no halves of surrogate pairs and no unmarked long integers."""
 
     @abstractmethod
     def write(self, prepared: Prepared) -> bytes:
@@ -54,10 +61,20 @@ class Encoder(ABC):
         """What comes after the last row."""
         return b""
 
-    def mend(self, rows: Sequence[Row]) -> list[list[Any]]:
-        """``rows`` with every value in a form that can be encoded, for when the fast way failed."""
+    def _prepare_mended(self, rows: Sequence[Row]) -> Prepared:
+        """Encode ``rows`` with every value in a form that can be, for when the fast way failed."""
+        try:
+            prepared = self.encode([[mend(value) for value in row] for row in rows])
+        except (TypeError, RecursionError) as exc:
+            if isinstance(exc, RecursionError) or "ecursion" in str(exc):
+                raise TooLargeError(
+                    "A value is nested too deeply to be shown.",
+                    field="/query",
+                    hint="Leave the column out, or read it as text.",
+                ) from None
+            raise
         self.replaced = self.replaced or any(_SURROGATES.search(text) for text in _texts(rows))
-        return [[mend(value) for value in row] for row in rows]
+        return prepared
 
 
 def to_json(value: Any) -> bytes:
@@ -114,12 +131,6 @@ def weight(value: Any) -> int:
     if isinstance(value, int):
         return value.bit_length() // 3
     return 0
-
-
-def nested_too_deeply() -> TooLargeError:
-    return TooLargeError(
-        "A value is nested too deeply to be shown.", field="/query", hint="Leave the column out, or read it as text."
-    )
 
 
 def text_of(value: Any) -> str:

@@ -12,10 +12,9 @@ the two differ. A cell that a spreadsheet would run as a formula gets a leading 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import orjson
 
 from connections.adapters.contract import Column, ColumnType, Row
 from connections.adapters.values import JSONText
@@ -24,7 +23,6 @@ from connections.runner.encoding.encoder import (
     Prepared,
     distinct_names,
     mended,
-    nested_too_deeply,
     text_of,
     to_json,
 )
@@ -52,38 +50,24 @@ class _Text(Encoder):
         self._columns = columns
         self._texts = arguments.get("integers") == "string"
 
-    def prepare(self, rows: Sequence[Row]) -> Prepared:
-        if self._texts:
-            rows = [[_integers_as_text(value) for value in row] for row in rows]
-        try:
-            body = self.encode(rows)
-        except (TypeError, UnicodeEncodeError):
-            body = self._mended(rows)
+    def encode(self, rows: Sequence[Row]) -> Prepared:
+        body = self.body([[_integers_as_text(value) for value in row] for row in rows] if self._texts else rows)
         return Prepared(len(body), body)
 
     def write(self, prepared: Prepared) -> bytes:
         body: bytes = prepared.body
         return body
 
-    def encode(self, rows: Sequence[Row]) -> bytes:
-        raise NotImplementedError
-
-    def _mended(self, rows: Sequence[Row]) -> bytes:
-        try:
-            return self.encode(self.mend(rows))
-        except RecursionError:
-            raise nested_too_deeply() from None
-        except orjson.JSONEncodeError as exc:
-            if "ecursion" in str(exc):
-                raise nested_too_deeply() from None
-            raise
+    @abstractmethod
+    def body(self, rows: Sequence[Row]) -> bytes:
+        """``rows`` in this format, as if they were the first."""
 
 
 class JSONRows(_Text):
     content_type = "application/json"
     _started = False
 
-    def encode(self, rows: Sequence[Row]) -> bytes:
+    def body(self, rows: Sequence[Row]) -> bytes:
         return to_json(rows)[1:-1]
 
     def write(self, prepared: Prepared) -> bytes:
@@ -103,7 +87,7 @@ class NDJSON(_Text):
         self._documents = [at for at, column in enumerate(columns) if column.type is ColumnType.JSON]
         self._nests = any(column.type in (ColumnType.ARRAY, ColumnType.STRUCT) for column in columns)
 
-    def encode(self, rows: Sequence[Row]) -> bytes:
+    def body(self, rows: Sequence[Row]) -> bytes:
         if self._nests or self._documents:
             rows = [[_one_line(value) for value in row] for row in rows]
         names = self._names
@@ -123,7 +107,7 @@ class CSV(_Text):
         name = self._cell(ColumnType.STRING)
         return (",".join(name(mended(column.name)) for column in self._columns) + "\r\n").encode()
 
-    def encode(self, rows: Sequence[Row]) -> bytes:
+    def body(self, rows: Sequence[Row]) -> bytes:
         cells = self._cells
         lines = [
             ",".join(["" if value is None else cell(value) for cell, value in zip(cells, row, strict=True)])

@@ -1,0 +1,104 @@
+"""What is cut when an answer is too large, and how that is said."""
+
+import pytest
+
+from connections.adapters.errors import InvalidError, TooLargeError
+from connections.adapters.limits import Budget
+from tests.runner.asking import Asker, toy
+
+
+def test_rows_end_before_the_bytes_do(either: Asker):
+    answer = either.do("count", n=1000, text="x" * 90, limit=1000, budget=Budget(bytes=10_000))
+    assert 9_800 < len(answer.body) <= 10_000
+    assert answer.rows == [[number, "x" * 90] for number in range(len(answer.rows))]
+    assert answer.fields["truncated"] == {"by": "bytes", "limit": 10_000}
+    assert answer.fields["page"]["returned"] == len(answer.rows)
+    assert answer.fields["page"]["has_more"] is True
+
+
+def test_an_answer_that_just_fits_is_whole(either: Asker):
+    whole = either.do("count", n=500, limit=500)
+    size = len(whole.body) - 499  # the commas between rows are ours
+    cut = either.do("count", n=500, limit=500, budget=Budget(bytes=size - 1))
+    assert whole.fields["truncated"] is None
+    assert either.do("count", n=500, limit=500, budget=Budget(bytes=len(whole.body))).body == whole.body
+    assert cut.fields["truncated"]["by"] == "bytes"
+
+
+def test_more_rows_than_allowed_are_not_given(either: Asker):
+    answer = either.do("count", n=100, limit=100, budget=Budget(rows=30))
+    assert len(answer.rows) == 30
+    assert answer.fields["truncated"] == {"by": "rows", "limit": 30}
+    assert answer.fields["page"] == {"offset": 0, "limit": 100, "returned": 30, "has_more": True, "total": None}
+
+
+def test_a_budget_of_rows_that_is_not_reached_is_not_mentioned(either: Asker):
+    assert either.do("count", n=30, limit=100, budget=Budget(rows=30)).fields["truncated"] is None
+
+
+def test_a_long_cell_becomes_null_and_is_named(either: Asker):
+    answer = either.do("cells", n=2000, budget=Budget(cell_bytes=1000))
+    assert [row[1] for row in answer.rows] == ["xxx", "xxx", None] * 3
+    assert answer.fields["truncated"] == {
+        "by": "cells",
+        "limit": 1000,
+        "cells": [{"row": row, "column": 1, "name": "body", "bytes": 2000} for row in (2, 5, 8)],
+        "cell_count": 3,
+    }
+    assert answer.fields["page"]["has_more"] is False
+
+
+def test_cells_are_measured_in_bytes_of_utf_8(either: Asker):
+    cut = either.do("count", text="é" * 501, budget=Budget(cell_bytes=1000)).fields["truncated"]
+    assert cut["cells"][0]["bytes"] == 1002
+    assert either.do("count", text="é" * 500, budget=Budget(cell_bytes=1000)).fields["truncated"] is None
+
+
+def test_a_row_over_all_bytes_leaves_an_empty_page_that_says_so(either: Asker):
+    answer = either.do("count", text="x" * 5000, budget=Budget(bytes=1000))
+    assert answer.rows == []
+    assert answer.fields["truncated"] == {"by": "bytes", "limit": 1000}
+
+
+def test_too_many_columns_are_refused(either: Asker):
+    assert len(either.do("wide", n=1600).rows[0]) == 1600
+    with pytest.raises(TooLargeError, match="1601 columns; at most 1600"):
+        either.do("wide", n=1601)
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "arrow", "parquet"])
+def test_a_format_that_cannot_say_what_is_cut_fails_instead(either: Asker, form: str):
+    with pytest.raises(TooLargeError, match="larger than 10000 bytes"):
+        either.do("count", n=1000, text="x" * 90, limit=1000, format=form, budget=Budget(bytes=10_000))
+    with pytest.raises(TooLargeError, match="more than 30 rows"):
+        either.do("count", n=1000, limit=1000, format=form, budget=Budget(rows=30))
+    with pytest.raises(TooLargeError, match="column body in row 3"):
+        either.do("cells", n=2000, format=form, budget=Budget(cell_bytes=1000))
+
+
+def test_a_caller_that_can_say_what_is_cut_may_have_it_cut_in_any_format(either: Asker):
+    answer = either.do("cells", n=2000, format="csv", cut=True, budget=Budget(cell_bytes=1000))
+    assert answer.body.decode().splitlines()[:4] == ["n,body", "0,xxx", "1,xxx", "2,"]
+    assert answer.fields["truncated"]["cell_count"] == 3
+
+
+def test_a_large_export_arrives_whole_and_in_order(local: Asker):
+    budget = Budget(rows=1_000_000, bytes=2**30)
+    run = local.run(
+        query=toy("count", n=300_000, text="é" * 40, batch=5000), limit=300_000, format="csv", budget=budget
+    )
+    body = b"".join(getattr(frame, "data", b"") for frame in run)
+    lines = body.decode().split("\r\n")
+    assert len(lines) == 300_002
+    assert lines[1:300_001] == [f"{number}," + "é" * 40 for number in range(300_000)]
+
+
+def test_a_cell_larger_than_a_frame_arrives_whole(local: Asker):
+    budget = Budget(bytes=2**28, cell_bytes=2**27)
+    assert local.do("cells", n=5_000_000, budget=budget).rows[2] == [2, "x" * 5_000_000]
+
+
+def test_an_unknown_format_is_refused(either: Asker):
+    with pytest.raises(InvalidError) as caught:
+        either.do("count", format="xml")
+    assert caught.value.field == "/format"
