@@ -42,6 +42,7 @@ class Asker:
     runner: Runner
     settings: dict[str, Any] = field(default_factory=dict)
     opened: int = 0
+    organisation: str = field(default_factory=lambda: f"organisation-{next(_ids)}")
 
     def open(self) -> dict[str, Any]:
         self.opened += 1
@@ -51,7 +52,7 @@ class Asker:
         self,
         operation: str = "read",
         *,
-        organisation: str = "acme",
+        organisation: str | None = None,
         connection: str | None = "c1",
         version: int = 1,
         timeout: float = 20,
@@ -65,7 +66,7 @@ class Asker:
     ) -> Run:
         job = Job(
             id=job_id or f"job-{next(_ids)}",
-            organisation=organisation,
+            organisation=organisation or self.organisation,
             connection=connection,
             access_version=version,
             source=source,
@@ -95,11 +96,10 @@ class Asker:
                         answer.fields = fields
         return answer
 
-    def do(
-        self, what: str, *, n: int = 1, text: str = "", seconds: float = 0, batch: int = 100, **asked: Any
-    ) -> Answer:
-        """A read of the toy's query ``what``."""
-        return self.ask(query=toy(what, n=n, text=text, seconds=seconds, batch=batch), **asked)
+    def do(self, what: str, **asked: Any) -> Answer:
+        """A read of the toy's query ``what``, whose own members are among ``asked``."""
+        members = {name: asked.pop(name) for name in ("n", "text", "seconds", "batch") if name in asked}
+        return self.ask(query=toy(what, **members), **asked)
 
     def myself(self, **asked: Any) -> dict[str, Any]:
         """What the worker that served this says of itself."""

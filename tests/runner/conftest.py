@@ -17,9 +17,25 @@ def toy_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, SITE])
 
 
+@pytest.fixture(scope="session")
+def shared() -> Iterator[LocalRunner]:
+    runner = LocalRunner()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, SITE])
+        runner.status()  # it takes the path along when it starts
+    yield runner
+    runner.close()
+
+
 @pytest.fixture
-def local(toy_path: None) -> Iterator[Asker]:
-    """A pool of its own for each test: workers, spares and all."""
+def local(shared: LocalRunner) -> Asker:
+    """One runner for all tests. Each is an organisation of its own, and so has workers of its own."""
+    return Asker(shared)
+
+
+@pytest.fixture
+def own(toy_path: None) -> Iterator[Asker]:
+    """A runner of this test's own."""
     runner = LocalRunner()
     yield Asker(runner)
     runner.close()

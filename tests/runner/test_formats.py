@@ -6,6 +6,7 @@ import io
 import json
 import math
 from decimal import Decimal
+from typing import Any
 
 import pyarrow
 import pytest
@@ -172,7 +173,7 @@ def test_exports_load_pyarrow_in_the_worker_and_previews_do_not(local: Asker):
 
 def _hold_the_wire_values(table: pyarrow.Table) -> None:
     utc = datetime.UTC
-    expected = {
+    expected: dict[str, list[Any]] = {
         "boolean": [True, False],
         "integer": [1, -(2**63)],
         "huge": [Decimal(BIG), Decimal(-BIG)],

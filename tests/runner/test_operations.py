@@ -1,10 +1,13 @@
 """Each operation's answer."""
 
 import time
+from typing import Any
 
 import pytest
 
 from connections.adapters.errors import InternalError, InvalidError, QueryError, ThrottledError
+from connections.adapters.limits import Budget
+from connections.runner.frames import Head
 from tests.runner.asking import Asker, toy
 
 
@@ -42,13 +45,15 @@ def test_a_limit_of_nothing_gives_the_columns(either: Asker):
 
 
 def test_time_spent_by_a_slow_reader_is_not_the_source_s(local: Asker):
-    fields = {}
-    for frame in local.run(query=toy("count", n=400_000, text="x" * 50), limit=400_000, budget=_ample(), timeout=20):
-        if type(frame).__name__ == "Head":
-            time.sleep(0.5)
+    fields: dict[str, Any] = {}
+    started = time.perf_counter()
+    for frame in local.run(query=toy("count", n=200_000, text="x" * 50), limit=200_000, budget=_ample()):
+        if isinstance(frame, Head):
+            time.sleep(1)  # by then the socket is full and the worker waits
         fields = getattr(frame, "fields", {})
-    assert fields["stats"]["fetch_ms"] < 400_000  # it was counted at all
-    assert fields["page"]["returned"] == 400_000
+    wall = (time.perf_counter() - started) * 1000
+    assert fields["page"]["returned"] == 200_000
+    assert fields["stats"]["fetch_ms"] < wall - 500
 
 
 def test_parameters_of_any_size_reach_the_source_as_they_are(either: Asker):
@@ -133,8 +138,8 @@ def test_a_failed_check_tells_what_was_reached_and_why_it_failed(either: Asker):
 def test_a_check_that_runs_out_of_time_tells_the_steps_that_finished(local: Asker):
     local.settings = {"hangs": "connect"}
     started = time.monotonic()
-    answer = local.ask("check", timeout=0.5)
-    assert time.monotonic() - started < 1.0
+    answer = local.ask("check", timeout=1.5)
+    assert time.monotonic() - started < 2.0
     assert [(step["name"], step["ok"]) for step in answer.fields["steps"]] == [
         ("resolve", True),
         ("connect", None),
@@ -165,7 +170,5 @@ def test_a_check_over_the_limit_is_refused(local: Asker):
     run.close()
 
 
-def _ample():
-    from connections.adapters.limits import Budget
-
+def _ample() -> Budget:
     return Budget(rows=10_000_000, bytes=2**32)
