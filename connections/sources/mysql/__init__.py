@@ -27,7 +27,8 @@ from connections.sources.mysql.opening import ask_for_tls
 
 if TYPE_CHECKING:
     from connections.adapters.sql.tables import Tables
-    from connections.sources.mysql.session import Session, Stream
+    from connections.sources.mysql.session import Session
+    from connections.sources.mysql.stream import Stream
 
 
 def _without_nul(text: str) -> str:

@@ -51,6 +51,23 @@ class Field:
         charset, length, kind, flags, scale = struct.unpack_from("<xHIBHB", packet, reader.position)
         return _field(name, _Described(charset, length, kind, flags, scale, own.get(0), own.get(1)))
 
+    def from_text(self, raw: bytes) -> Any:
+        """A value as the text protocol has it, for the few statements that cannot be prepared."""
+        match self.column.type:
+            case ColumnType.BINARY:
+                return raw
+            case ColumnType.INTEGER:
+                return integer(int(raw))
+            case ColumnType.FLOAT:
+                return real(float(raw))
+            case ColumnType.JSON:
+                return document(raw.decode("utf-8", "surrogateescape"))
+            case ColumnType.TIMESTAMP:
+                return raw.decode("ascii").replace(" ", "T")
+            case ColumnType.TIMESTAMPTZ:
+                return raw.decode("ascii").replace(" ", "T") + "Z"
+        return raw.decode("utf-8", "surrogateescape")
+
 
 @dataclass(frozen=True, slots=True)
 class _Described:

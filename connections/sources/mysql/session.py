@@ -10,47 +10,37 @@ import select
 import socket
 import ssl
 import struct
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymysql import err
 from pymysql.connections import Connection
 
-from connections.adapters.contract import Column, Row
+from connections.adapters.contract import Column
 from connections.adapters.errors import NotAQueryError, ProtocolError, QueryError
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import Window
 from connections.sources.mysql.authentication import HANDLERS, require_method, require_opening
 from connections.sources.mysql.binary import Reader, packed_values
 from connections.sources.mysql.fields import Field
+from connections.sources.mysql.stream import Stream, speaking
 
 APPLICATION = "connection-catalogue"
 MARGIN = 0.1
 """Seconds by which the server's own time-out comes before ours, so that its error arrives."""
-BATCH_ROWS = 500
-BATCH_BYTES = 512 * 1024
-PATIENCE = 0.02
-"""Seconds to wait for the end of a result that nobody reads on, before the session is given up for it."""
-LEFTOVERS = 256 * 1024
-"""Bytes of such a result that are read to keep the session."""
 
 # What a text means must not depend on the server's settings: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
 SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
 # https://dev.mysql.com/doc/dev/mysql-server/latest/my__command_8h.html
 _PREPARE, _EXECUTE, _CLOSE_STATEMENT, _RESET, _QUERY = 0x16, 0x17, 0x19, 0x1F, 0x03
-_UNKNOWN_COMMAND = 1047
+_UNKNOWN_COMMAND, _NOT_PREPARED = 1047, 1295
 
 # https://mariadb.com/kb/en/connection/: MariaDB's own capabilities, said only by clients that do not say "MySQL".
 _MYSQL = 1
 _EXTENDED_METADATA = 1 << 3
 _EXTENSIONS = slice(28, 32)
-
-_BROKEN = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError, struct.error)
-"""What PyMySQL and the readers here raise over packets that are not as they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +177,24 @@ class Session(Connection):  # type: ignore[misc]
         self._guard(deadline, most=window.skip + window.fetch)
         packed = packed_values(values)
         with speaking(self):
-            statement, _ = self._prepare(text, len(values))
-            self._execute_command(_EXECUTE, struct.pack("<IBI", statement, 0, 1) + packed)
-            stream = self._result_of(statement)
+            try:
+                statement, _ = self._prepare(text, len(values))
+            except err.MySQLError as exc:
+                if values or exc.args[:1] != (_NOT_PREPARED,):
+                    raise
+                stream = self._run(text)
+            else:
+                self._execute_command(_EXECUTE, struct.pack("<IBI", statement, 0, 1) + packed)
+                stream = self._result_of(statement)
         self.stream = stream
         if window.fetch == 0:
             stream.finish()
         return stream
+
+    def _run(self, text: str) -> Stream:
+        """A statement that this server does not prepare. It is one statement still: we never said we send several."""
+        self._execute_command(_QUERY, text.encode())
+        return self._result_of(None)
 
     def _guard(self, deadline: Deadline, *, most: int) -> None:
         if self.stream is not None:
@@ -226,7 +227,7 @@ class Session(Connection):  # type: ignore[misc]
             )
         return statement, fields  # none for SHOW PROCESSLIST and the like: executing tells
 
-    def _result_of(self, statement: int) -> Stream:
+    def _result_of(self, statement: int | None) -> Stream:
         first = self._read_packet().get_all_data()
         if first[0] == 0xFB:
             self.give_up()
@@ -243,94 +244,3 @@ class Session(Connection):  # type: ignore[misc]
 
     def _close_statement(self, statement: int) -> None:
         self._execute_command(_CLOSE_STATEMENT, struct.pack("<I", statement))  # has no answer
-
-
-class Stream:
-    """The rows of one statement, read as they are asked for."""
-
-    def __init__(self, session: Session, statement: int, fields: list[Field]) -> None:
-        self._session = session
-        self._statement = statement
-        self._fields = fields
-        self._open = True
-        self.columns: tuple[Column, ...] = tuple(each.column for each in fields)
-        self.zero_dates = False
-
-    def batches(self, window: Window) -> Iterator[list[Row]]:
-        """The rows of ``window``. What is not read of the result is cancelled when the iterator is closed."""
-        try:
-            for _ in range(window.skip):
-                if self._packet() is None:
-                    return
-            left = window.fetch
-            while left and (batch := self._batch(min(left, BATCH_ROWS))):
-                left -= len(batch)
-                yield batch
-        finally:
-            self.finish()
-
-    def finish(self) -> None:
-        """Leave the session fit for more where the result ends soon; else give the session up for it."""
-        session = self._session
-        until = time.monotonic() + PATIENCE
-        size = 0
-        try:
-            while self._open and size < LEFTOVERS and time.monotonic() < until:
-                session._read_timeout = PATIENCE
-                size += len(self._packet() or b"")
-        except (err.MySQLError, ProtocolError):
-            pass
-        if self._open:
-            self._open = False
-            session.give_up()
-
-    def _batch(self, most: int) -> list[Row]:
-        rows: list[Row] = []
-        size = 0
-        while len(rows) < most and size < BATCH_BYTES:
-            packet = self._packet()
-            if packet is None:
-                break
-            size += len(packet)
-            with speaking(self._session):
-                rows.append(self._row(packet))
-        return rows
-
-    def _row(self, packet: bytes) -> Row:
-        reader = Reader(packet, 1 + (len(self._fields) + 9) // 8)
-        nulls = int.from_bytes(packet[1 : reader.position], "little") >> 2
-        row: list[Any] = []
-        for at, each in enumerate(self._fields):
-            if nulls >> at & 1:
-                row.append(None)
-                continue
-            value = each.read(reader)
-            self.zero_dates = self.zero_dates or value is None
-            row.append(value)
-        return row
-
-    def _packet(self) -> bytes | None:
-        """The next row, packed; None at the end."""
-        if not self._open:
-            return None
-        with speaking(self._session):
-            packet = self._session._read_packet()
-            if not packet.is_eof_packet():
-                data: bytes = packet.get_all_data()
-                return data
-            self._open = False
-            self._session.stream = None
-            self._session._close_statement(self._statement)
-            return None
-
-
-@contextmanager
-def speaking(session: Session) -> Iterator[None]:
-    """Inside, packets that make no sense become ``ProtocolError``; after one, the session is not to be used."""
-    try:
-        yield
-    except _BROKEN:
-        session.give_up()
-        raise ProtocolError(
-            "What answers does not speak MySQL's protocol as it should.", field="/config/port", step="connect"
-        ) from None
