@@ -25,8 +25,8 @@ class Job:
 
     ``id`` is the request's; ``cancel`` takes it. ``connection`` is None for settings that are not saved: their
     adapter is never kept. ``timeout`` is in seconds, queueing included. ``egress`` is ``EgressPolicy.as_dict()``.
-    ``root`` is the organisation's folder of files. The two limits count jobs that run or wait; a job over one of
-    them is refused with ``ThrottledError``.
+    ``root`` is the organisation's folder of files; ``allow_unsafe_roles`` lets logins that can do more than read be
+    used. The two limits count jobs that run or wait; a job over one of them is refused with ``ThrottledError``.
 
     ``arguments`` by operation, all optional but ``query`` and ``path``:
 
@@ -50,6 +50,7 @@ class Job:
     budget: Budget
     egress: dict[str, Any]
     root: str | None = None
+    allow_unsafe_roles: bool = False
     connection_limit: int = 4
     organisation_limit: int = 8
 
@@ -61,7 +62,8 @@ class Job:
         """
         if self.connection is None or self.operation is Operation.CHECK:
             return None
-        return json.dumps([self.connection, self.access_version, self.source, self.egress, self.root], sort_keys=True)
+        grants = [self.egress, self.root, self.allow_unsafe_roles]
+        return json.dumps([self.connection, self.access_version, self.source, *grants], sort_keys=True)
 
     def to_bytes(self) -> bytes:
         """The job as JSON. Raises ``InvalidError`` when an argument is not a JSON value."""

@@ -93,7 +93,10 @@ class WarmAdapters:
                 hint="Open the connection, correct the setting and save it.",
             ) from None
         root = Path(job.root) if job.root is not None else None
-        return kind(config, Environment(EgressPolicy.from_dict(job.egress), root, self._scratch))
+        environment = Environment(
+            EgressPolicy.from_dict(job.egress), root, self._scratch, allow_unsafe_roles=job.allow_unsafe_roles
+        )
+        return kind(config, environment)
 
 
 def source(job: Job) -> type[AnyAdapter]:

@@ -59,6 +59,7 @@ def submit(
         budget=limits or budgets.preview(organisation),
         egress=egress(organisation).as_dict(),
         root=str(files_root(organisation)),
+        allow_unsafe_roles=organisation.allow_unsafe_roles and settings.CATALOG_ALLOW_UNSAFE_ROLES,
         connection_limit=int(budgets.limit(organisation, "connection_jobs")),
         organisation_limit=int(budgets.limit(organisation, "organisation_jobs")),
     )

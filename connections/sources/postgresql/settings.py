@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from connections.adapters.config import SECURITY
 from connections.adapters.network import NetworkConfig, Port
 from connections.adapters.sql.settings import Name, Password
 
@@ -18,4 +17,4 @@ class PostgreSQLConfig(NetworkConfig):
     port: Port = Field(5432, title="Port")
     database: Name = Field(title="Database", examples=["sales"], json_schema_extra={"endpoint": False})
     user: Name = Field(title="User", examples=["reader"], json_schema_extra={"endpoint": False})
-    password: Password | None = Field(None, title="Password", json_schema_extra={"section": SECURITY})
+    password: Password | None = Field(None, title="Password")
