@@ -11,6 +11,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
 
+from connections.adapters.schema import Problem
 from connections.models import Membership, Organisation, Role
 from connections.services import events, vault
 from connections.services.actor import Actor
@@ -22,6 +23,27 @@ def create_organisation(slug: str, name: str) -> Organisation:
     with transaction.atomic():
         organisation = Organisation.objects.create(slug=slug, name=name)
         vault.make_key(organisation)
+    return organisation
+
+
+def establish(slug: str, name: str, person: Any) -> Organisation:
+    """A new organisation whose administrator is ``person``; on record as the terminal's doing.
+
+    Raises ``Invalid`` for a slug or name that cannot be one, and ``Conflict`` for a slug that is taken.
+    """
+    try:
+        Organisation(slug=slug, name=name).clean_fields()
+    except ValidationError as exc:
+        raise Invalid.of([Problem(f"/{at}", "invalid", text) for at, [text, *_] in exc.message_dict.items()]) from None
+    with transaction.atomic():
+        if Organisation.objects.filter(slug=slug).exists():
+            raise Conflict(f"There is an organisation {slug} already.")
+        organisation = create_organisation(slug, name)
+        system = Actor("system", "", "terminal", organisation, Role.ADMIN)
+        events.record(system, "organisation.create", organisation)
+        membership = Membership.objects.create(organisation=organisation, user=person, role=Role.ADMIN)
+        _let_into_admin(person)
+        events.record(system, "member.add", membership, changes={"role": [None, Role.ADMIN]})
     return organisation
 
 
