@@ -39,6 +39,8 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 QueryT = TypeVar("QueryT", bound=Query)
 
 HIDDEN = "[hidden]"
+LONGEST_WORDS = 2000
+"""Characters of what is told of a failure or a step: a server may say more than anybody wants to hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
             except AdapterError as error:
                 yield from self._failed(steps[position:], error, _ms(started))
                 return
-            yield Step(step.name, True, _ms(started), self.redact(detail) if detail else None)
+            yield Step(step.name, True, _ms(started), _bounded(self.redact(detail)) if detail else None)
 
     def read(
         self,
@@ -247,8 +249,8 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         raise TypeError("An adapter holds secrets and is not pickled.")
 
     def _redacted(self, error: AdapterError) -> AdapterError:
-        error.message = self.redact(error.message)
-        error.hint = self.redact(error.hint) if error.hint else None
+        error.message = _bounded(self.redact(error.message))
+        error.hint = _bounded(self.redact(error.hint)) if error.hint else None
         error.args = (error.message,)
         return error
 
@@ -276,6 +278,10 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
 
 def _ms(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 3)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"
 
 
 def _spellings(settings: Any) -> set[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from psycopg import pq
 from psycopg.pq.abc import PGresult
 
-from connections.adapters.errors import AdapterError, NotAQueryError
+from connections.adapters.errors import AdapterError, NotAQueryError, ProtocolError, TooLargeError, UnreachableError
 from connections.sources.postgresql.errors import rejected
 from connections.sources.postgresql.statements import TEXT_FIELD, is_command
 from connections.sources.postgresql.values import Bound
@@ -20,7 +22,8 @@ class Rejected(Exception):
         self.message = _text(result.error_field(field.MESSAGE_PRIMARY)) or _text(result.error_message)
         self.hint = _text(result.error_field(field.MESSAGE_HINT)) or None
         position = result.error_field(field.STATEMENT_POSITION)
-        self.position = int(position) - 1 if position else None  # characters from the text's start
+        # Characters from the text's start.
+        self.position = int(position) - 1 if position and re.fullmatch(rb"[0-9]{1,9}", position) else None
         super().__init__(self.sqlstate)
 
 
@@ -30,8 +33,19 @@ def _text(raw: bytes | None) -> str:
 
 def in_words(error: Rejected, bound: Bound, prefix: int) -> AdapterError:
     """A refusal as an error of ours. ``prefix`` is the length of what stood before the statement."""
+    if not error.sqlstate:
+        return _of_libpq(error.message)
     at = None if error.position is None else max(0, error.position - prefix)
     if is_command(error.sqlstate, error.message, bound.statement.words, bound.text, at or 0):
         return NotAQueryError("The statement is not a query, or it does more than read.", field=TEXT_FIELD)
     place = None if at is None else bound.place(at)
     return rejected(error.sqlstate, error.message, place=place, hint=error.hint)
+
+
+def _of_libpq(message: str) -> AdapterError:
+    """What libpq itself says of an answer: the server's refusals all have a code."""
+    if "out of memory" in message:
+        return TooLargeError("The answer needs more memory than the job has.", hint="Ask for fewer rows or columns.")
+    if re.search(r"closed the connection|no connection|could not (receive|send) data|SSL|timed out", message):
+        return UnreachableError("The server ended the connection.", field="/config/host")
+    return ProtocolError("The server does not keep to PostgreSQL's protocol.", field="/config/port")
