@@ -11,6 +11,7 @@ from rest_framework.renderers import TemplateHTMLRenderer
 
 
 class SchemaView(SpectacularAPIView):
+    http_method_names = ["get", "head"]
     authentication_classes: ClassVar = []
     permission_classes: ClassVar = []
     renderer_classes: ClassVar = [OpenApiJsonRenderer, OpenApiJsonRenderer2]
@@ -20,6 +21,7 @@ class SchemaView(SpectacularAPIView):
 class DocsView(SpectacularSwaggerSplitView):
     """Swagger UI from our own static files, its script in a file of its own: the content policy allows no inline."""
 
+    http_method_names = ["get", "head"]
     authentication_classes: ClassVar = []
     permission_classes: ClassVar = []
     renderer_classes: ClassVar = [TemplateHTMLRenderer]
