@@ -110,7 +110,7 @@ def of_error(exc: CatalogueError | AdapterError) -> Outcome:
         message=visible(exc.message),
         hint=visible(exc.hint or ""),
         code=exc.code,
-        fixable_by=str(FIXABLE_BY[exc.fixable_by]) if isinstance(exc, AdapterError) else "",
+        fixable_by=_whose(exc),
         pointer=(exc.field or "") if isinstance(exc, AdapterError) else "",
         places=[place for place in places if place.detail != exc.message or len(places) > 1],
     )
@@ -124,6 +124,11 @@ def of_form_errors(found: Iterable[Problem]) -> Outcome:
         title=_("Not tested: the form has errors"),
         places=[Place(problem.pointer, visible(problem.detail)) for problem in found],
     )
+
+
+def _whose(exc: CatalogueError | AdapterError) -> str:
+    """Who can mend it. Nothing where it is the reader: the message has said what to do, and not always in settings."""
+    return str(FIXABLE_BY[exc.fixable_by]) if isinstance(exc, AdapterError) and exc.fixable_by != "you" else ""
 
 
 def _step(step: dict[str, Any]) -> StepLine:

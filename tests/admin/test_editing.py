@@ -34,7 +34,8 @@ def form_of(html: str) -> dict[str, str]:
     return {
         str(found["name"]): found.get("value") or ("on" if found.get("type") == "checkbox" else "")
         for found in Page(html).inputs
-        if found.get("name") and (found.get("type") not in ("checkbox", "radio", "submit", "file") or "checked" in found)
+        if found.get("name")
+        and (found.get("type") not in ("checkbox", "radio", "submit", "file") or "checked" in found)
     }
 
 

@@ -331,5 +331,3 @@ def test_a_user_page_shows_no_password_hash(acme, superuser):
     html = browser.get(reverse("admin:auth_user_change", args=[person.pk])).content.decode()
     assert person.password.split("$")[-1] not in html
     assert browser.get("/admin/auth/user/?password__startswith=p").status_code == 400
-
-

@@ -141,6 +141,13 @@ function prepareQueryForm(form) {
     sent(form.dataset.cancelUrl.replace("REQUEST", id), new FormData(form), { headers: {} }).catch(() => {});
     stop.abort();
   });
+  // A text that is typed takes the place of the table that was chosen, as a table does of the text.
+  const inputs = [...form.querySelectorAll("[data-pointer]")];
+  const sql = inputs.find((input) => input.dataset.pointer === "/query/sql");
+  const table = inputs.find((input) => input.dataset.pointer === "/query/table");
+  sql?.addEventListener("input", () => {
+    if (sql.value.trim()) table?.dispatchEvent(new CustomEvent("settings:fill", { detail: [] }));
+  });
   prepareParameters(form);
 }
 
@@ -199,6 +206,7 @@ function prepareChoosing(page) {
     none.hidden = Boolean(page.querySelector("[data-card]:not([hidden])"));
   };
   search.addEventListener("input", apply);
+  apply(); // for what was typed before this script ran
 }
 
 document.querySelectorAll("[data-choose]").forEach(prepareChoosing);
