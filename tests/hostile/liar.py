@@ -87,13 +87,13 @@ class Wire:
 
 
 class Liar:
-    """A port of 127.0.0.1 (or of ``address``) where ``script`` runs with each connection. Use it in a ``with`` block."""
+    """A port of 127.0.0.1 where ``script`` runs with each connection. Use it in a ``with`` block."""
 
-    def __init__(self, script: Script, address: str = "127.0.0.1") -> None:
+    def __init__(self, script: Script) -> None:
         self.heard = bytearray()
         self.accepted = 0
         self._script = script
-        self._listener = socket.create_server((address, 0))
+        self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[Wire] = []
 
     @property

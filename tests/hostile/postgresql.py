@@ -126,6 +126,11 @@ def lying(lie: Lie, described: Columns = ((b"a", TEXT),), types: bytes | Callabl
     return script
 
 
+def hear(wire: Wire) -> bytes:
+    """The body of the next message."""
+    return _next(wire)[1]
+
+
 def _next(wire: Wire) -> tuple[bytes, bytes]:
     kind, size = struct.unpack("!ci", wire.read(5))
     return kind, wire.read(size - 4)
