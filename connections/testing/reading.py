@@ -127,7 +127,7 @@ class Reading(Subject):
 
     @about("tables")
     def test_a_table_that_is_not_there_is_the_querys_fault(self, adapter: AnyAdapter, table_path: list[str]) -> None:
-        missing = (*table_path[:-1], "no-such-table")
+        missing = (*table_path[:-1], f"no-such-{table_path[-1]}")
         with pytest.raises(AdapterError) as caught:
             adapter.columns(missing, Deadline.after(SECONDS))
         assert caught.value.code == "query"
