@@ -58,7 +58,7 @@ class Job:
     def warmth(self) -> str | None:
         """What an adapter must have been made for to serve this job; None when it must be made anew.
 
-        The policy and the folder are part of it: an adapter keeps those it was made with.
+        What the deployment grants is part of it: an adapter keeps the grants it was made with.
         """
         if self.connection is None or self.operation is Operation.CHECK:
             return None

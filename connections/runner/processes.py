@@ -224,6 +224,8 @@ def _scratch() -> tuple[Path, int]:
     """A private folder, and the lock that says it is in use. Folders whose owner was killed are removed."""
     for left in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime < START_SECONDS:
+                continue  # its owner may be about to lock it
             lock = _locked(left)
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)

@@ -61,6 +61,7 @@ class Asker:
         job_id: str | None = None,
         settings: Callable[[], dict[str, Any]] | None = None,
         source: str = "toy",
+        root: str | None = None,
         limits: tuple[int, int] = (4, 8),
         **arguments: Any,
     ) -> Run:
@@ -75,6 +76,7 @@ class Asker:
             timeout=timeout,
             budget=budget or Budget(),
             egress=egress or {},
+            root=root,
             connection_limit=limits[0],
             organisation_limit=limits[1],
         )
