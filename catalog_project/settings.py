@@ -169,6 +169,7 @@ if PRODUCTION:
     SECURE_HSTS_PRELOAD = True
     if env.bool("CATALOG_BEHIND_PROXY", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CATALOG_PROXIES = env.int("CATALOG_PROXIES", default=0)  # how many proxies of ours stand before this process
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -195,7 +196,6 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "connections.api.problems.handler",
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "connections.api.renderers.Negotiation",
     "URL_FORMAT_OVERRIDE": None,
-    "NUM_PROXIES": env.int("CATALOG_PROXIES", default=0),
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Connection catalogue",
