@@ -108,7 +108,7 @@ class OddAdapter(sqlite.SQLiteAdapter):
     id = "odd"
     label = "Odd | things"
     category = Category.WAREHOUSE
-    config_class = OddConfig
+    config_class = OddConfig  # type: ignore[assignment]
     query_class = OddQuery  # type: ignore[assignment]
     driver = Driver("odd_driver", pip="odd-driver>=2")
     tested_against = "emulated: oddsim"
