@@ -9,7 +9,7 @@ from dataclasses import replace
 from connections.adapters.contract import Table
 from connections.adapters.sql.lexis import Kind, Lexis, tokens
 from connections.adapters.sql.parameters import Statement
-from connections.adapters.sql.tables import Tables
+from connections.adapters.sql.tables import Facts, Path, Tables, no_such_table
 
 
 class SQLiteTables(Tables):
@@ -18,6 +18,11 @@ class SQLiteTables(Tables):
     def list(self) -> Iterator[Table]:
         for table in super().list():
             yield replace(table, path=table.path[-1:])
+
+    def look_up(self, path: Path) -> Facts:
+        if len(path) > 1:  # to SQLite the name before is that of an attached file, which there never is
+            raise no_such_table(path)
+        return super().look_up(path)
 
 
 def declared_types(
