@@ -1,0 +1,1 @@
+"""What things cost, beside peers and beside the raw driver, as ratios of one run."""
