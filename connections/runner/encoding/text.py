@@ -29,6 +29,7 @@ from connections.runner.encoding.encoder import (
 
 _RAW_BREAKS = str.maketrans("\r\n", "  ")
 _QUOTED = re.compile(r'[",\r\n]')
+_PLAIN = re.compile(r"[^=+\-@＝＋－＠\t\",\r\n][^\",\r\n]*")
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|[Ii]nfinity)")
 _NUMBERS = {ColumnType.BOOLEAN, ColumnType.INTEGER, ColumnType.FLOAT}
@@ -118,9 +119,17 @@ class CSV(_Text):
 
     def _cell(self, kind: ColumnType) -> Callable[[Any], str]:
         guard: Callable[[str], str] = _as_it_is if self._keep else _harmless if kind in _FREE_TEXT else _tame
-        if kind in _NUMBERS:
-            return lambda value: _quoted(guard(value)) if isinstance(value, str) else text_of(value)
-        return lambda value: _quoted(guard(text_of(value)))
+        plain = _PLAIN.fullmatch
+
+        def cell(value: Any) -> str:
+            if type(value) is str:  # the most frequent by far; most of it needs neither quotes nor an apostrophe
+                return value if plain(value) else _quoted(guard(value))
+            if type(value) is int:
+                return str(value)
+            text = text_of(value)
+            return text if kind in _NUMBERS else _quoted(guard(text))
+
+        return cell
 
 
 FORMATS: dict[str, type[_Text]] = {"json": JSONRows, "ndjson": NDJSON, "csv": CSV}
