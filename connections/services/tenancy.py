@@ -157,7 +157,8 @@ def remove_member(actor: Actor, member_id: Any) -> None:
 
 
 def _is_superuser(actor: Actor) -> bool:
-    return get_user_model()._default_manager.filter(pk=actor.user_id, is_active=True, is_superuser=True).exists()
+    people = get_user_model()._default_manager.filter(is_active=True, is_superuser=True)
+    return actor.user_id is not None and people.filter(pk=actor.user_id).exists()
 
 
 def _plain(value: Any) -> Any:

@@ -59,7 +59,7 @@ def registered() -> list[Any]:
 
 
 class Page(HTMLParser):
-    """What a rendered page holds that a strict policy would block: inline script, style, handlers, foreign addresses."""
+    """What a rendered page holds that a strict policy would block: inline script and style, foreign addresses."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

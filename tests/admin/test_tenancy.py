@@ -168,7 +168,7 @@ class LoosePages(TenantAdmin):
 
 
 def _request(tenant: Tenant, role: str = "admin") -> Any:
-    request = RequestFactory().get("/")
+    request: Any = RequestFactory().get("/")
     request.user = tenant.people[role]
     request.session = {}
     return request
@@ -177,10 +177,10 @@ def _request(tenant: Tenant, role: str = "admin") -> Any:
 def test_pickers_and_related_filters_of_any_page_offer_the_own_rows_only(acme, globex):
     page = LoosePages(APIKey, site)
     request = _request(acme)
-    form = page.get_form(request, fields=["organisation", "membership", "name"])
+    form: Any = page.get_form(request, fields=["organisation", "membership", "name"])
     assert list(form.base_fields["organisation"].queryset) == [acme.organisation]
     assert {member.organisation_id for member in form.base_fields["membership"].queryset} == {acme.organisation.pk}
-    foreign = Membership.objects.filter(organisation=globex.organisation).first()
+    foreign = Membership.objects.filter(organisation=globex.organisation)[0]
     bound = form({"organisation": str(globex.organisation.pk), "membership": str(foreign.pk), "name": "x"})
     assert not bound.is_valid()
     assert set(bound.errors) == {"organisation", "membership"}

@@ -127,6 +127,7 @@ def test_an_editor_adds_a_connection_tests_it_and_sees_rows(desk: Desk, acme: Te
     desk.log_in("acme-editor", "acme editor pass")
     page.get_by_role("link", name="Add a connection").click()
     page.get_by_label("Find a source").fill("postgre")
+    page.get_by_role("link", name="SQLite").wait_for(state="hidden")
     assert page.locator("[data-card]:visible").count() == 1
     page.get_by_role("link", name="PostgreSQL").click()
 
