@@ -9,7 +9,10 @@ import pytest
 
 # Assertions of the suite are shown as those of a test module are.
 pytest.register_assert_rewrite(
-    *(f"connections.testing.{name}" for name in ("diagnosis", "identity", "reading", "secrecy", "sessions"))
+    *(
+        f"connections.testing.{name}"
+        for name in ("diagnosis", "identity", "reading", "secrecy", "sessions", "subject", "workers")
+    )
 )
 
 from connections.testing.conformance import SourceConformance  # noqa: E402  after the line above

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from connections.adapters.contract import Environment
 from connections.adapters.errors import AdapterError
 from connections.adapters.limits import Deadline
 from connections.testing.diagnosis import check
-from connections.testing.subject import SECONDS, Settings, Subject, about, read
+from connections.testing.subject import SECONDS, Settings, Subject, about, read, until
 
 
 class Sessions(Subject):
@@ -59,15 +58,7 @@ class Sessions(Subject):
     ) -> None:
         with pytest.raises(AdapterError):
             read(adapter, slow_query, seconds=1.0)
-        _until(lambda: running() == 0)
+        until(lambda: running() == 0)
         if not adapter.reset():
             adapter.close()
         adapter.connect_with_retries(Deadline.after(SECONDS))
-
-
-def _until(true: Callable[[], bool], seconds: float = 5) -> None:
-    """Wait for ``true``, at most ``seconds``."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"This was not so within {seconds} s."
-        time.sleep(0.05)

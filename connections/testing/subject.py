@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import getattr_static
@@ -205,3 +206,11 @@ def start(
 def read(adapter: Adapter[Any, Any], query: Settings, **options: Any) -> list[list[Any]]:
     """All rows of ``query`` that the adapter gives, the one over the limit among them."""
     return [list(row) for batch in start(adapter, query, **options).batches for row in batch]
+
+
+def until(true: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait for ``true``, at most ``seconds``."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"This was not so within {seconds} s."
+        time.sleep(0.05)
