@@ -86,7 +86,14 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
     before = vault.names(connection)
     new_paths = set(schema.paths(sealed)) - kept
     secrets_changed = bool(new_paths) or {".".join(path) for path in schema.paths(sealed)} != set(before)
-    return Draft(adapter, plain, sealed, _times(sealed, before, new_paths), plain != connection.config, secrets_changed)
+    return Draft(
+        adapter,
+        plain,
+        sealed,
+        _times(sealed, before, new_paths),
+        plain != connection.config or connection.schema_version != model.schema_version,
+        secrets_changed,
+    )
 
 
 def merge(model: type[BaseModel], stored: Mapping[str, Any], patch: Mapping[str, Any]) -> Nested:
