@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 
 DRIVERS = (
     "clickhouse_connect", "duckdb", "google", "httpx", "jq", "jsonpath", "mysql", "MySQLdb", "obstore", "openpyxl",
@@ -16,17 +14,14 @@ DRIVERS = (
 """Modules that are loaded when a source is used, never before."""
 
 
-def run(
-    code: str, *, environment: Mapping[str, str] | None = None, folder: Path | None = None, seconds: float = 60
-) -> str:
+def run(code: str, seconds: float = 60) -> str:
     """What ``code`` prints. Raises ``AssertionError`` with its standard error when it fails."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": path, **(environment or {})},
-        cwd=folder,
+        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": path},
         timeout=seconds,
         check=False,
     )
@@ -35,7 +30,7 @@ def run(
     return done.stdout
 
 
-def loaded_by(code: str, modules: tuple[str, ...] = DRIVERS, **options: dict[str, str]) -> list[str]:
+def loaded_by(code: str, modules: tuple[str, ...] = DRIVERS) -> list[str]:
     """Which of ``modules`` are loaded once ``code`` has run in a fresh process."""
     show = f"\nimport sys\nprint(*[name for name in {modules!r} if name in sys.modules])"
-    return run(code + show, **options).splitlines()[-1].split()  # type: ignore[arg-type]
+    return run(code + show).splitlines()[-1].split()

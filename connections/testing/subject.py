@@ -15,7 +15,6 @@ from connections.adapters.base import Adapter
 from connections.adapters.contract import Environment, Result
 from connections.adapters.egress import EgressPolicy
 from connections.adapters.limits import Deadline
-from connections.adapters.network import NetworkConfig
 from connections.adapters.registry import registry
 
 Settings = dict[str, Any]
@@ -166,10 +165,6 @@ class Subject:
     @classmethod
     def adapter_class(cls) -> AdapterClass:
         return registry[cls.source]
-
-    @classmethod
-    def on_network(cls) -> bool:
-        return issubclass(cls.adapter_class().config_class, NetworkConfig) or "network" not in cls.not_applicable
 
     @contextmanager
     def open(self, settings: Settings, environment: Environment) -> Iterator[Adapter[Any, Any]]:

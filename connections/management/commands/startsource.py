@@ -47,7 +47,7 @@ class Command(BaseCommand):
         for place, template in files.items():
             place.write_text(Template((TEMPLATES / template).read_text()).substitute(words))
             self.stdout.write(f"Wrote {place.relative_to(path)}")
-        self.stdout.write(f"What is left: pytest -m {name}, and docs/adding-a-source.md.")
+        self.stdout.write(f"pytest -m {name} says what is left; docs/adding-a-source.md says how.")
 
 
 def camel(label: str) -> str:
