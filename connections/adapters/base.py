@@ -34,6 +34,7 @@ from connections.adapters.contract import (
 )
 from connections.adapters.errors import AdapterError, DriverMissingError, InternalError, TransientError
 from connections.adapters.limits import Deadline
+from connections.adapters.vouching import vouched
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 QueryT = TypeVar("QueryT", bound=Query)
@@ -227,12 +228,14 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         try:
             yield
         except AdapterError as error:
-            raise self._redacted(error) from None
+            raise self._redacted(vouched.refusal() or error) from None
         except MemoryError:
             raise  # the job's budget, not the source; the runner tells it so
         except Exception as exc:
-            known = self.translate(exc) or InternalError(
-                f"The {self.label} adapter failed in a way it does not know ({type(exc).__name__})."
+            known = (
+                vouched.refusal()
+                or self.translate(exc)
+                or InternalError(f"The {self.label} adapter failed in a way it does not know ({type(exc).__name__}).")
             )
             raise self._redacted(known) from None
 

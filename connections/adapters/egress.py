@@ -1,8 +1,7 @@
 """Egress: which addresses an adapter may reach.
 
 A host name says nothing about where a connection ends, so every address it resolves to is judged, at every attempt,
-and the adapter connects to an address that was judged in that same attempt. The table is our own: the standard
-library's ``is_private`` and ``is_global`` have gaps (translated, mapped and carrier ranges).
+and the adapter connects to an address that was judged in that same attempt.
 """
 
 from __future__ import annotations
@@ -10,57 +9,18 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from connections.adapters.addresses import LOOPBACK, METADATA, Address, Network, faces, is_public, is_this_host, within
 from connections.adapters.errors import EgressDeniedError, InvalidError, UnreachableError
 from connections.adapters.limits import Deadline
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_CLOSED_V4 = tuple(
-    ipaddress.IPv4Network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "168.63.129.16/32",  # Azure's wire server, a public-looking address of the host
-    )
-)
-_OPEN_V6 = ipaddress.IPv6Network("2000::/3")  # the only range IANA gives out; all else is closed
-_CLOSED_V6 = tuple(ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-
-# No allow-list opens these: instance metadata hands credentials to whoever asks.
-_METADATA: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "169.254.0.0/16",
-        "100.100.100.200/32",
-        "192.0.0.192/32",
-        "168.63.129.16/32",
-        "fd00:ec2::254/128",
-        "fe80::/10",
-        "::/128",
-        "0.0.0.0/8",
-    )
-)
-_LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+from connections.adapters.vouching import vouched
 
 MAX_ADDRESSES = 16
+RESOLVE_SECONDS = 10.0
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
@@ -128,11 +88,14 @@ def _system_resolver(host: str, port: int) -> list[str]:
 class EgressPolicy:
     """What one organisation may reach. ``loopback`` is for development and tests; production settings refuse it.
 
-    ``own`` are the catalogue's own services (database, cache, itself): closed even where a network is opened.
+    ``own`` are the catalogue's own services (database, cache, itself): closed even where a network is opened, as are
+    ``own_names``, the names it answers to (``.example.com`` with all beneath it). This host's own addresses are
+    loopback by another name.
     """
 
     openings: tuple[Opening, ...] = ()
     own: tuple[Opening, ...] = ()
+    own_names: tuple[str, ...] = ()
     loopback: bool = False
     resolver: Callable[[str, int], list[str]] = _system_resolver
 
@@ -141,6 +104,7 @@ class EgressPolicy:
         return {
             "openings": [str(opening) for opening in self.openings],
             "own": [str(opening) for opening in self.own],
+            "own_names": list(self.own_names),
             "loopback": self.loopback,
         }
 
@@ -149,17 +113,19 @@ class EgressPolicy:
         return cls(
             openings=tuple(Opening.parse(text) for text in fields.get("openings", ())),
             own=tuple(Opening.parse(text) for text in fields.get("own", ())),
+            own_names=tuple(fields.get("own_names", ())),
             loopback=bool(fields.get("loopback")),
         )
 
     def allows(self, address: Address, port: int) -> bool:
-        if _within(address, _METADATA) or any(own.holds(address, port) for own in self.own):
+        leads_to = tuple(faces(address))
+        if any(within(face, METADATA) or any(own.holds(face, port) for own in self.own) for face in leads_to):
             return False
-        if _within(address, _LOOPBACK):
-            return self.loopback
+        if any(within(face, LOOPBACK) or is_this_host(face) for face in leads_to):
+            return self.loopback and len(leads_to) == 1
         if any(opening.holds(address, port) for opening in self.openings):
             return True
-        return _is_public(address)
+        return is_public(address)
 
     def judge(self, address: Address, port: int, *, field: str = "/config/host") -> None:
         """Raise ``EgressDeniedError`` unless this policy lets the organisation reach the address."""
@@ -170,6 +136,7 @@ class EgressPolicy:
                 step="policy",
                 hint="Ask the platform's operators to open this network for your organisation.",
             )
+        vouched.add(address, port)
 
     def resolve(self, host: str, port: int, deadline: Deadline, *, field: str = "/config/host") -> list[Address]:
         """All addresses of ``host``, unjudged, at most ``MAX_ADDRESSES``."""
@@ -180,17 +147,45 @@ class EgressPolicy:
         literal = parse_address(name)
         if literal is not None:
             return [literal]
-        deadline.require()
-        try:
-            found = self.resolver(name, port)
-        except (OSError, UnicodeError):
-            raise UnreachableError(
-                f"The name {name} cannot be resolved.", field=field, step="resolve", hint="Check the spelling of the host."
-            ) from None
+        self._require_not_ours(name, field)
+        found = self._looked_up(name, port, deadline, field)
         addresses = [address for text in found[:MAX_ADDRESSES] if (address := parse_address(text)) is not None]
         if not addresses:
             raise UnreachableError(f"The name {name} has no address.", field=field, step="resolve")
         return addresses
+
+    def _require_not_ours(self, name: str, field: str) -> None:
+        plain = name.removesuffix(".").lower()
+        for own in self.own_names:
+            if plain == own.lstrip(".") or (own.startswith(".") and plain.endswith(own)):
+                raise EgressDeniedError(
+                    f"{name} is the catalogue's own name: it is not a source.", field=field, step="policy"
+                )
+
+    def _looked_up(self, name: str, port: int, deadline: Deadline, field: str) -> list[str]:
+        """What the resolver finds, within the deadline: the system's own patience is longer, and it cannot be told."""
+        answers: list[list[str]] = []
+
+        def look_up() -> None:
+            try:
+                answers.append(self.resolver(name, port))
+            except (OSError, UnicodeError):
+                answers.append([])
+
+        asking = threading.Thread(target=look_up, name="resolver", daemon=True)
+        asking.start()
+        asking.join(min(deadline.require(), RESOLVE_SECONDS))
+        if not answers:
+            deadline.require()
+            raise UnreachableError(f"The name {name} was not resolved in time.", field=field, step="resolve")
+        if not answers[0]:
+            raise UnreachableError(
+                f"The name {name} cannot be resolved.",
+                field=field,
+                step="resolve",
+                hint="Check the spelling of the host.",
+            )
+        return answers[0]
 
     def reach(self, host: str, port: int, deadline: Deadline, *, field: str = "/config/host") -> list[Address]:
         """The addresses of ``host``, every one judged. One closed address closes the name."""
@@ -225,13 +220,3 @@ def dial(
         step="connect",
         hint="Check host and port, that the server is running, and that a firewall lets the catalogue through.",
     )
-
-
-def _within(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
-
-
-def _is_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv4Address):
-        return not _within(address, _CLOSED_V4)
-    return address in _OPEN_V6 and not _within(address, _CLOSED_V6)

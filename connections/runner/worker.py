@@ -15,7 +15,8 @@ import orjson
 
 from connections.adapters.errors import AdapterError, InternalError
 from connections.adapters.limits import Deadline
-from connections.runner import isolation
+from connections.adapters.vouching import vouched
+from connections.runner import egress_hook, isolation
 from connections.runner.frames import MAX_CHUNK, SECONDS, Channel, Chunk, End, Frame, Head, Kind, StepDone
 from connections.runner.jobs import Job, Operation
 from connections.runner.operations import failure, perform
@@ -29,7 +30,7 @@ def serve(sock: socket.socket, zygote: int) -> None:
     """Confine this process, say so, and do jobs until the supervisor hangs up. ``zygote`` is the parent's id."""
     channel = Channel(sock)
     try:
-        in_force = isolation.harden(zygote)
+        in_force = isolation.harden(zygote) | {"connects_judged": egress_hook.install()}
         scratch = _scratch()
     except OSError as exc:
         channel.send(Kind.FAILED, orjson.dumps(str(exc)))
@@ -70,6 +71,7 @@ class Worker:
 
     def _do(self, job: Job, deadline: Deadline) -> bool:
         isolation.limit_memory(job.budget.memory_bytes)
+        vouched.forget()
         loan: Loan | None = None
         error: AdapterError | None = None
         fit = True

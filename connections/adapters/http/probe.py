@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from connections.adapters.addresses import Address
 from connections.adapters.base import Check
 from connections.adapters.contract import StepName
-from connections.adapters.egress import Address
 from connections.adapters.errors import ProtocolError, QueryError
 from connections.adapters.http.addresses import DEFAULT_PORTS, relative_path
 from connections.adapters.http.binding import Request

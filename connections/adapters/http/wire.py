@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import httpcore
 
-from connections.adapters.egress import Address, EgressPolicy, dial
+from connections.adapters.addresses import Address
+from connections.adapters.egress import EgressPolicy, dial
 from connections.adapters.errors import DeadlineError, UnreachableError
 from connections.adapters.http.failures import BASE_URL, not_http
 from connections.adapters.limits import Deadline

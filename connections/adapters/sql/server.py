@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from connections.adapters import tls
+from connections.adapters.addresses import Address
 from connections.adapters.base import Check
 from connections.adapters.contract import Environment, StepName
-from connections.adapters.egress import Address, dial
+from connections.adapters.egress import dial
 from connections.adapters.errors import UnreachableError
 from connections.adapters.limits import Deadline
 from connections.adapters.network import NetworkConfig, TLSMode
 from connections.adapters.sql.family import SQLAdapter
 from connections.adapters.sql.query import SQLQuery
 from connections.adapters.tunnel import Forward
+from connections.adapters.vouching import vouched
 
 ServerConfigT = TypeVar("ServerConfigT", bound=NetworkConfig)
 
@@ -65,7 +67,7 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
     def peer(self, deadline: Deadline) -> Peer:
         """Where to connect now. Addresses are resolved and judged anew for every attempt."""
         if self.config.tunnel is not None:
-            return Peer(("127.0.0.1",), self._open_forward(deadline).port)
+            return Peer(("127.0.0.1",), self._near_end(self._open_forward(deadline)))
         addresses = self.environment.egress.reach(self.config.host, self.config.port, deadline)
         return Peer(tuple(str(address) for address in addresses), self.config.port)
 
@@ -145,7 +147,7 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
 
     def _plain_socket(self, deadline: Deadline) -> socket.socket:
         if self._forward is not None:
-            return socket.create_connection(("127.0.0.1", self._forward.port), timeout=deadline.require())
+            return socket.create_connection(("127.0.0.1", self._near_end(self._forward)), timeout=deadline.require())
         return dial(self._resolved, self.config.host, self.config.port, deadline)
 
     def _check_authenticate(self, deadline: Deadline) -> str | None:
@@ -157,6 +159,12 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
         result = self.rows(SQLQuery(sql="select 1"), {}, limit=1, offset=0, count=False, deadline=deadline)
         for _batch in result.batches:
             pass
+
+    @staticmethod
+    def _near_end(forward: Forward) -> int:
+        """The tunnel's port on loopback, which no policy has judged: it is this process's own."""
+        vouched.add("127.0.0.1", forward.port)
+        return forward.port
 
     def _open_forward(self, deadline: Deadline) -> Forward:
         if self._forward is not None and not self._forward.alive:
