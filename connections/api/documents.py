@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -12,9 +10,9 @@ from rest_framework.renderers import TemplateHTMLRenderer
 
 class SchemaView(SpectacularAPIView):
     http_method_names = ["get", "head"]
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = []
-    renderer_classes: ClassVar = [OpenApiJsonRenderer, OpenApiJsonRenderer2]
+    authentication_classes = []
+    permission_classes = []
+    renderer_classes = [OpenApiJsonRenderer, OpenApiJsonRenderer2]
     content_negotiation_class = DefaultContentNegotiation
 
 
@@ -22,7 +20,7 @@ class DocsView(SpectacularSwaggerSplitView):
     """Swagger UI from our own static files, its script in a file of its own: the content policy allows no inline."""
 
     http_method_names = ["get", "head"]
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = []
-    renderer_classes: ClassVar = [TemplateHTMLRenderer]
+    authentication_classes = []
+    permission_classes = []
+    renderer_classes = [TemplateHTMLRenderer]
     content_negotiation_class = DefaultContentNegotiation

@@ -42,7 +42,7 @@ class AutoSchema(StockAutoSchema):
         self.registry = registry
         self.path, self.path_regex, self.path_prefix, self.method = path, path_regex, path_prefix, method.upper()
         for component, shape in shapes.COMPONENTS.items():
-            found = ResolvedComponent(name=component, type=ResolvedComponent.SCHEMA, schema=shape, object=component)
+            found = ResolvedComponent(name=component, type=ResolvedComponent.SCHEMA, schema=shape, object=component)  # type: ignore[no-untyped-call]
             registry.register_on_missing(found)
         operation = {
             "operationId": f"{_IDS[method]}_{name.replace('-', '_')}",

@@ -11,10 +11,9 @@ def ref(name: str) -> Shape:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def obj(required: tuple[str, ...] = (), closed: bool = True, **members: Shape) -> Shape:
-    """An object with these members and, when ``closed``, no others."""
-    found: Shape = {"type": "object", "properties": members, "required": list(required)}
-    return {**found, "additionalProperties": False} if closed else found
+def obj(required: tuple[str, ...] = (), **members: Shape) -> Shape:
+    """An object with these members and no others."""
+    return {"type": "object", "properties": members, "required": list(required), "additionalProperties": False}
 
 
 def listed(item: Shape) -> Shape:
@@ -184,5 +183,5 @@ COMPONENTS: dict[str, Shape] = {
     "Key": obj(tuple(_KEY), **_KEY),
     "NewKey": obj((*_KEY, "key"), **_KEY, key=TEXT),
     "Event": obj(tuple(_EVENT), **_EVENT),
-    "Problem": obj(tuple(_PROBLEM), closed=False, **_PROBLEM),
+    "Problem": {**obj(tuple(_PROBLEM), **_PROBLEM), "additionalProperties": True},
 }

@@ -35,7 +35,7 @@ _organisation: list[URLPattern | URLResolver] = [
     path("api-keys/<uuid:key>/", organisations.KeyDetail.as_view(), name="api-key"),
     path("events/", organisations.EventList.as_view(), name="events"),
 ]
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("sources/", sources.SourceList.as_view(), name="sources"),
     path("sources/<str:source>/", sources.SourceDetail.as_view(), name="source"),
     path("sources/<str:source>/parse-url/", sources.ParseURL.as_view(), name="parse-url"),

@@ -66,7 +66,7 @@ def _typed(column: pyarrow.ChunkedArray, type_: str) -> pyarrow.ChunkedArray:
             values = [None if text is None else Decimal(text) for text in column.to_pylist()]
             return pa.chunked_array([pa.array(values)]) if any(value is not None for value in values) else column
         return column.cast(targets[type_]) if type_ in targets else column
-    except (pa.ArrowInvalid, pa.ArrowTypeError, ArithmeticError, OverflowError):
+    except (pa.ArrowInvalid, TypeError, ArithmeticError):  # NaN, infinity, or out of the type's range
         return column
 
 

@@ -13,7 +13,7 @@ from connections.adapters.limits import Budget
 from connections.models import Connection, Organisation, Role
 from connections.runner.jobs import Job, Operation
 from connections.runner.supervisor import Run, runner
-from connections.services import budgets, events
+from connections.services import budgets, events, own
 from connections.services.actor import Actor
 
 
@@ -21,7 +21,8 @@ def egress(organisation: Organisation) -> EgressPolicy:
     """What this organisation's adapters may reach."""
     return EgressPolicy(
         openings=tuple(Opening.parse(text) for text in (*settings.CATALOG_EGRESS_ALLOW, *organisation.egress)),
-        own=tuple(Opening.parse(text) for text in settings.CATALOG_EGRESS_OWN),
+        own=own.places(),
+        own_names=own.names(),
         loopback=settings.CATALOG_EGRESS_LOOPBACK,
     )
 

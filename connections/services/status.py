@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from connections.adapters.errors import AdapterError
 from connections.models import Connection, Role, StatusCheck
@@ -85,7 +84,7 @@ def _store(actor: Actor, connection: Connection, report: Report) -> StatusCheck:
             report=report,
             duration_ms=report["duration_ms"],
             site=report["site"],
-            checked_at=parse_datetime(report["checked_at"]),
+            checked_at=datetime.fromisoformat(report["checked_at"]),
         )
         Connection.objects.filter(pk=connection.pk, access_version=connection.access_version).update(
             status_ok=row.ok, status_code=row.code, status_at=row.checked_at

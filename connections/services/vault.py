@@ -24,8 +24,10 @@ _HINT = "Enter the secrets again, or ask the platform's operators for the key."
 
 
 def make_key(organisation: Organisation) -> OrganisationKey:
-    """Give a new organisation its data key."""
-    key = organisation_keys.new_organisation_key(organisation.pk)
+    """Give a new organisation its data key, or another one its next."""
+    newest = organisation.keys.order_by("-version").first()
+    version = newest.version + 1 if newest else organisation_keys.FIRST_VERSION
+    key = organisation_keys.new_organisation_key(organisation.pk, version)
     wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
     return OrganisationKey.objects.create(
         organisation=organisation, version=key.version, ring_key=wrapped.kid, blob=wrapped.blob
@@ -96,7 +98,7 @@ def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str]
     with transaction.atomic():
         if changed:
             connection.secrets_generation = _next_generation(connection)
-        key = connection.organisation.keys.order_by("-version").first() or make_key(connection.organisation)
+        key = _sealing_key(connection.organisation)
         row = ConnectionSecrets.objects.filter(connection=connection, slot=Slot.CURRENT).first()
         row = row or ConnectionSecrets(connection=connection, organisation_id=connection.organisation_id)
         row.slot, row.generation, row.key_version = Slot.CURRENT, connection.secrets_generation, key.version
@@ -105,6 +107,18 @@ def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str]
         row.save()
         connection.save(update_fields=["secrets_generation"])
         getattr(connection, "_prefetched_objects_cache", {}).pop("secrets_rows", None)
+
+
+def _sealing_key(organisation: Organisation) -> OrganisationKey:
+    """The newest data key; a new one where the ring's key for that is lost, so that secrets can be entered again."""
+    ids = KeyRing.from_settings().ids
+    newest = organisation.keys.order_by("-version").first()
+    if newest is not None and newest.ring_key in ids:
+        return newest
+    Organisation.objects.select_for_update().get(pk=organisation.pk)  # one of several savers makes it
+    newest = organisation.keys.order_by("-version").first()
+    getattr(organisation, "_prefetched_objects_cache", {}).pop("keys", None)
+    return newest if newest is not None and newest.ring_key in ids else make_key(organisation)
 
 
 def _next_generation(connection: Connection) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.core import serializers
 from django.db import connection as database
 
 from connections.models import Connection, ConnectionSecrets, OrganisationKey
+from connections.sealing.keyring import make_entry
 from connections.services import connections, drafts, sources, state, vault
 from connections.services.connections import Change
 from connections.services.errors import Invalid, Locked, ReentryRequired
@@ -159,6 +162,28 @@ def test_a_locked_connection_lists_renames_and_takes_secrets_again(acme: Tenant)
     assert bytes(ConnectionSecrets.objects.get(connection=row).blob) == before
     with pytest.raises(Locked):
         update(acme, row, config={"database": "other"})
+
+
+def test_a_connection_whose_key_is_lost_takes_its_secrets_anew(acme: Tenant, settings: Any) -> None:
+    row, other = make(acme), make(acme)
+    settings.CATALOG_KEYS = make_entry("k2")
+    row = connections.get(acme.actor(), row.slug)
+    assert state.state(row) == "locked"
+    row = update(acme, row, secrets={"password": "again"})
+    assert stored(row) == {"password": "again"}
+    assert state.state(connections.get(acme.actor(), row.slug)) == "unchecked"
+    assert state.state(connections.get(acme.actor(), other.slug)) == "locked"
+    assert list(OrganisationKey.objects.order_by("version").values_list("ring_key", flat=True)) == ["k1", "k2"]
+
+
+def test_secrets_under_a_key_that_was_lost_open_when_it_is_back(acme: Tenant, settings: Any) -> None:
+    row, other, before = make(acme), make(acme), settings.CATALOG_KEYS
+    added = make_entry("k2")
+    settings.CATALOG_KEYS = added
+    update(acme, connections.get(acme.actor(), row.slug), secrets={"password": "again"})
+    settings.CATALOG_KEYS = f"{before},{added}"
+    assert stored(connections.get(acme.actor(), row.slug)) == {"password": "again"}
+    assert stored(connections.get(acme.actor(), other.slug)) == {"password": CANARY}
 
 
 def test_a_tampered_connection_is_mended_by_entering_its_secrets_again(acme: Tenant) -> None:
