@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -21,12 +22,12 @@ def shop(acme: Tenant) -> Tenant:
     return acme
 
 
-def preview(tenant: Tenant, path: str = "", **body: object) -> object:
+def preview(tenant: Tenant, path: str = "", **body: Any) -> Any:
     return tenant.api("analyst").post(f"connections/shop/preview/{path}", {"query": {"sql": SQL}, **body})
 
 
-def body_of(answer: object) -> bytes:
-    return b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+def body_of(answer: Any) -> bytes:
+    return b"".join(answer.streaming_content)
 
 
 def test_a_preview_gives_columns_rows_a_page_and_where_time_went(shop: Tenant) -> None:
@@ -80,7 +81,7 @@ def test_parameters_are_bound(shop: Tenant) -> None:
     ],
 )
 def test_a_wrong_preview_is_a_problem_that_points(
-    shop: Tenant, body: dict[str, object], status: int, code: str, pointer: str | None
+    shop: Tenant, body: dict[str, Any], status: int, code: str, pointer: str | None
 ) -> None:
     answer = preview(shop, **body)
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.content
