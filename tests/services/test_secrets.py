@@ -195,10 +195,10 @@ def test_a_tampered_connection_is_mended_by_entering_its_secrets_again(acme: Ten
 
 
 def test_sealed_bytes_cannot_be_looked_up(acme: Tenant) -> None:
-    with pytest.raises(TypeError):
-        ConnectionSecrets.objects.filter(blob__startswith=b"x")
-    with pytest.raises(TypeError):
-        ConnectionSecrets.objects.filter(blob=b"x").exists()
+    probes: list[dict[str, Any]] = [{"blob": b"x"}, {"blob__startswith": b"x"}]
+    for probe in probes:
+        with pytest.raises(TypeError):
+            ConnectionSecrets.objects.filter(**probe).exists()
 
 
 def test_the_secret_is_in_no_dump_of_the_database(acme: Tenant) -> None:
