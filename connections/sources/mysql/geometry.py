@@ -62,4 +62,4 @@ def _point(reader: Reader, order: int) -> str:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value).replace("e+", "e")
