@@ -81,7 +81,7 @@ def test_an_error_in_the_middle_of_the_rows_is_told(mariadb):
     adapter = adapter_of(mariadb)
     with pytest.raises(QueryError, match="more than 1 row"):
         read(adapter, text, limit=5000)
-    assert read(adapter, text, limit=10).rows[:2] == [[1], [1]]
+    assert read(adapter, text, limit=10).value == "1"
     adapter.close()
 
 

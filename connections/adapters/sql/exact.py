@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 
 from connections.adapters.values import JSONText, real
@@ -12,11 +13,13 @@ _SINGLE = struct.Struct("<f")
 
 def single(value: float) -> float | str:
     """A 32-bit number as the shortest text that means it, as a person wrote it: 0.1, not 0.10000000149011612."""
+    if not math.isfinite(value):
+        return real(value)
     for digits in range(6, 9):
         short = float(f"{value:.{digits}g}")
         if _nearest(short) == value:
             return short
-    return real(float(f"{value:.9g}"))
+    return float(f"{value:.9g}")
 
 
 def _nearest(value: float) -> float | None:

@@ -177,16 +177,19 @@ _SCALARS: dict[str, Form] = {
 
 
 def _sequence(kind: DuckDBPyType) -> Form:
-    known = _children(kind)
-    size = known.pop("size", "")
-    children = list(known.values())
-    forms = [form_of(child) for child in children]
-    lossy = any(form.cast for form in forms)
     if kind.id == "tuple":
-        cast = f"TUPLE({', '.join(map(_target, children, forms))})" if lossy else None
-        return Form(ColumnType.ARRAY, lambda row: list(map(_made, forms, row)), cast)
-    cast = f"{_target(children[0], forms[0])}[{size}]" if lossy else None
-    return Form(ColumnType.ARRAY, lambda items: [_made(forms[0], item) for item in items], cast)
+        return _tuple([child for _, child in kind.children])
+    known = _children(kind)
+    child, size = known["child"], known.get("size", "")
+    form = form_of(child)
+    cast = f"{form.cast}[{size}]" if form.cast else None
+    return Form(ColumnType.ARRAY, lambda items: [_made(form, item) for item in items], cast)
+
+
+def _tuple(children: list[Any]) -> Form:
+    forms = [form_of(child) for child in children]
+    cast = f"TUPLE({', '.join(map(_target, children, forms))})" if any(form.cast for form in forms) else None
+    return Form(ColumnType.ARRAY, lambda row: list(map(_made, forms, row)), cast)
 
 
 def _struct(kind: DuckDBPyType) -> Form:
