@@ -21,6 +21,7 @@ from connections.adapters.vouching import vouched
 
 MAX_ADDRESSES = 16
 RESOLVE_SECONDS = 10.0
+PLAIN_HOST = "Enter a host name or an IP address, without scheme, port, path or user."
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
@@ -45,16 +46,23 @@ def require_host(text: str) -> str:
         raise ValueError("Enter a host name in ASCII letters (punycode for others), at most 253 characters.")
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if ":" in bare:
-        address = ipaddress.IPv6Address(bare) if "%" not in bare else None
-        if address is None:
+        if "%" in bare:
             raise ValueError("Enter the address without a scope id.")
-        return str(address)
+        return str(_standard(ipaddress.IPv6Address, bare, PLAIN_HOST))
     labels = bare.removesuffix(".").split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("Enter a host name or an IP address, without scheme, port, path or user.")
+        raise ValueError(PLAIN_HOST)
     if re.fullmatch(r"(0[xX][0-9a-fA-F]*|[0-9]+)", labels[-1]):
-        return str(ipaddress.IPv4Address(bare))  # its ValueError says what is wrong with the number
+        return str(_standard(ipaddress.IPv4Address, bare, "Enter an address as four plain numbers, like 192.0.2.1."))
     return bare
+
+
+def _standard(kind: Callable[[str], Address], text: str, otherwise: str) -> Address:
+    """The address in its standard form. What was entered, perhaps with a password in it, is in no error."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(otherwise) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,7 @@ class EgressPolicy:
     """What one organisation may reach. ``loopback`` is for development and tests; production settings refuse it.
 
     ``own`` are the catalogue's own services (database, cache, itself): closed even where a network is opened, as are
-    ``own_names``, the names it answers to (``.example.com`` with all beneath it). This host's own addresses are
-    loopback by another name.
+    ``own_names``, the names it answers to, in lower case. This host's own addresses are loopback by another name.
     """
 
     openings: tuple[Opening, ...] = ()
@@ -157,7 +164,7 @@ class EgressPolicy:
     def _require_not_ours(self, name: str, field: str) -> None:
         plain = name.removesuffix(".").lower()
         for own in self.own_names:
-            if plain == own.lstrip(".") or (own.startswith(".") and plain.endswith(own)):
+            if plain == own:
                 raise EgressDeniedError(
                     f"{name} is the catalogue's own name: it is not a source.", field=field, step="policy"
                 )
