@@ -19,4 +19,4 @@ def write(path: Path, *statements: str) -> None:
 
 
 def adapter_of(root: Path, path: str = "books.duckdb") -> DuckDBAdapter:
-    return DuckDBAdapter(DuckDBConfig(path=path), Environment(EgressPolicy(), root=root))
+    return DuckDBAdapter(DuckDBConfig.model_validate({"path": path}), Environment(EgressPolicy(), root=root))

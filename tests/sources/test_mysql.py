@@ -241,7 +241,7 @@ def test_a_url_with_another_option_is_refused(option):
 def test_a_nul_character_is_in_no_setting(name):
     settings = {"host": "h", "database": "d", "user": "u", "password": "p"} | {name: "a\0b"}
     with pytest.raises(ValidationError, match="NUL"):
-        MySQLConfig(**settings)
+        MySQLConfig.model_validate(settings)
 
 
 @pytest.mark.parametrize(
@@ -250,11 +250,11 @@ def test_a_nul_character_is_in_no_setting(name):
 )
 def test_what_the_driver_would_take_is_not_a_setting(key):
     with pytest.raises(ValidationError):
-        MySQLConfig(host="h", database="d", user="u", **{key: "x"})
+        MySQLConfig.model_validate({"host": "h", "database": "d", "user": "u", key: "x"})
 
 
 def test_only_the_server_and_the_way_there_decide_where_secrets_go():
     from connections.adapters.schema import endpoint, split
 
-    config, _ = split(MySQLConfig(host="h", database="d", user="u", password="p"))
+    config, _ = split(MySQLConfig.model_validate({"host": "h", "database": "d", "user": "u", "password": "p"}))
     assert set(endpoint(MySQLConfig, config)) == {"host", "port", "tls"}

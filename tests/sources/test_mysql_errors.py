@@ -2,6 +2,7 @@
 
 import secrets
 import ssl
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_an_account_that_is_locked_or_expired_or_full(mariadb):
     with owner(mariadb) as cursor:
         cursor.execute(f"create or replace user limited identified by '{PASSWORD}' account lock")
         cursor.execute("grant select on warehouse.* to limited")
-        login = {"user": "limited", "password": PASSWORD}
+        login: dict[str, Any] = {"user": "limited", "password": PASSWORD}
         assert failure(adapter_of(mariadb, **login)).field == "/config/user"
         cursor.execute("alter user limited account unlock")
         cursor.execute("grant usage on *.* to limited with max_user_connections 1")
@@ -106,7 +107,7 @@ def test_a_login_that_must_be_encrypted_is_refused_in_the_clear(mariadb, authori
     with owner(mariadb) as cursor:
         cursor.execute(f"create or replace user strict identified by '{PASSWORD}' require ssl")
         cursor.execute("grant select on warehouse.* to strict")
-        login = {"user": "strict", "password": PASSWORD}
+        login: dict[str, Any] = {"user": "strict", "password": PASSWORD}
         assert isinstance(failure(adapter_of(mariadb, **login)), AuthenticationError)  # MariaDB tells no more
         adapter = adapter_of(mariadb, **login, tls={"ca": authority.certificate})
         assert read(adapter, "select 1").value == 1
@@ -144,7 +145,7 @@ def test_a_trusted_certificate_is_accepted(mariadb, authority, host, mode):
     assert read(adapter, "show status like 'Ssl_version'").rows == [["Ssl_version", "TLSv1.3"]]
     steps = {str(step.name): step for step in adapter.check(Deadline.after(10)) if isinstance(step, Step)}
     assert all(step.ok for step in steps.values())
-    assert "TLSv1.3" in steps["tls"].detail
+    assert "TLSv1.3" in (steps["tls"].detail or "")
     assert [notice.code for notice in adapter.notices()] == (["tls_unverified"] if mode == "require" else [])
     adapter.close()
 
@@ -189,5 +190,5 @@ def test_a_client_certificate_is_shown_and_what_the_server_thinks_of_it_is_told(
 def test_the_drivers_own_fallback_to_plain_text_is_off(mariadb):
     adapter = adapter_of(mariadb, tls={"mode": "require"})
     read(adapter, "select 1")
-    assert isinstance(adapter._session._sock, ssl.SSLSocket)
+    assert isinstance(adapter._opened()._sock, ssl.SSLSocket)
     adapter.close()
