@@ -1,0 +1,65 @@
+"""The tables of docs/operations.md are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from connections.runner.supervisor import runner
+from tests.docs.pages import ROOT, between, rows
+
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+UNKNOWN = object()
+
+
+def read_by_the_settings() -> dict[str, Any]:
+    """Every variable that the settings read, with its default; ``UNKNOWN`` where that is no plain value."""
+    found: dict[str, Any] = {}
+    for node in ast.walk(ast.parse((ROOT / "catalog_project" / "settings.py").read_text())):
+        if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+            continue
+        called = ast.unparse(node.func)
+        if called == "required" or re.fullmatch(r"env\.[a-z]+", called):
+            default = next((word.value for word in node.keywords if word.arg == "default"), None)
+            found[node.args[0].value] = plain(default)
+    return found
+
+
+def plain(node: ast.expr | None) -> Any:
+    """The value of a literal or of a product of literals."""
+    if node is None or any(isinstance(part, ast.Name | ast.JoinedStr | ast.Call) for part in ast.walk(node)):
+        return UNKNOWN
+    return eval(compile(ast.Expression(node), "settings", "eval"), {})
+
+
+def told(default: str) -> Any:
+    """The default of a row, as Python has it."""
+    code = re.fullmatch(r"`([^`]*)`", default)
+    if code is None:
+        return [] if default.startswith("empty") else UNKNOWN
+    return code[1]
+
+
+def test_every_variable_is_in_the_table_and_every_row_is_a_variable():
+    documented = [cells[0].strip("`") for cells in rows(between(PAGE, "settings"))]
+    assert len(documented) == len(set(documented))
+    assert set(documented) == set(read_by_the_settings())
+
+
+@pytest.mark.parametrize(("name", "default"), [(name, value) for name, value in read_by_the_settings().items()])
+def test_the_table_has_the_default(name: str, default: Any):
+    told_default = told(next(cells[1] for cells in rows(between(PAGE, "settings")) if cells[0] == f"`{name}`"))
+    if default is UNKNOWN:
+        return
+    shown = int(default) if isinstance(default, bool) else default
+    assert told_default == (shown if isinstance(shown, list) else str(shown))
+
+
+def test_what_readyz_says_of_the_workers_is_explained():
+    explained = set(re.findall(r"`([a-z_]+)`", between(PAGE, "isolation")))
+    reported = runner(settings.CATALOG_RUNNER).status()["isolation"]
+    assert set(reported) <= explained
