@@ -20,12 +20,13 @@ def read_by_the_settings() -> dict[str, Any]:
     """Every variable that the settings read, with its default; ``UNKNOWN`` where that is no plain value."""
     found: dict[str, Any] = {}
     for node in ast.walk(ast.parse((ROOT / "catalog_project" / "settings.py").read_text())):
-        if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+        name = node.args[0] if isinstance(node, ast.Call) and node.args else None
+        if not isinstance(node, ast.Call) or not isinstance(name, ast.Constant) or not isinstance(name.value, str):
             continue
         called = ast.unparse(node.func)
         if called == "required" or re.fullmatch(r"env\.[a-z]+", called):
             default = next((word.value for word in node.keywords if word.arg == "default"), None)
-            found[node.args[0].value] = plain(default)
+            found[name.value] = plain(default)
     return found
 
 
