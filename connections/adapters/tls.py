@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from connections.adapters.contract import Notice
 from connections.adapters.errors import TLSError
 from connections.adapters.network import TLS, TLSMode
 
@@ -100,6 +101,16 @@ def _load_client_certificate(made: ssl.SSLContext, tls: TLS, folder: Path | None
 def _no_password() -> str:
     """Instead of OpenSSL's prompt on the terminal."""
     raise ValueError("The key is encrypted.")
+
+
+def notices(tls: TLS) -> list[Notice]:
+    """What a check warns of: less than full verification."""
+    if tls.mode is TLSMode.VERIFY_FULL:
+        return []
+    if tls.mode is TLSMode.DISABLE:
+        return [Notice("tls_off", "The connection is not encrypted.")]
+    unverified = "name" if tls.mode is TLSMode.VERIFY_CA else "certificate"
+    return [Notice("tls_unverified", f"The server's {unverified} is not verified.")]
 
 
 def described(secured: ssl.SSLSocket) -> str:

@@ -21,6 +21,7 @@ from connections.adapters.http.query import HTTPQuery
 from connections.adapters.http.reading import Reading
 from connections.adapters.limits import Deadline
 from connections.adapters.network import TLS, TLSMode
+from connections.adapters.tls import notices as tls_notices
 
 if TYPE_CHECKING:
     from connections.adapters.http.answer import Answer
@@ -74,9 +75,7 @@ class HTTPAdapter(Adapter[ConfigT, HTTPQuery]):
     def notices(self) -> list[Notice]:
         if self.config.base_url.startswith("http:"):
             return [Notice("tls_off", "The connection is not encrypted: login and data can be read on the way.")]
-        if self.config.tls.mode is not TLSMode.VERIFY_FULL:
-            return [Notice("tls_unverified", "The server's certificate or name is not checked.")]
-        return []
+        return tls_notices(self.config.tls)
 
     def rows(
         self,

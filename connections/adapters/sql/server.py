@@ -15,7 +15,7 @@ from typing import ClassVar, TypeVar
 from connections.adapters import tls
 from connections.adapters.addresses import Address
 from connections.adapters.base import Check
-from connections.adapters.contract import Environment, StepName
+from connections.adapters.contract import Environment, Notice, StepName
 from connections.adapters.egress import dial
 from connections.adapters.errors import UnreachableError
 from connections.adapters.limits import Deadline
@@ -78,6 +78,9 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
         if self._own_scratch is None:
             self._own_scratch = Path(tempfile.mkdtemp(prefix="catalogue-"))
         return self._own_scratch
+
+    def notices(self) -> list[Notice]:
+        return tls.notices(self.config.tls)
 
     def close(self) -> None:
         super().close()

@@ -164,11 +164,7 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         return Server("MariaDB" if self._session.is_mariadb else "MySQL", version)
 
     def notices(self) -> list[Notice]:
-        found = []
-        if self.config.tls.mode is TLSMode.DISABLE:
-            found.append(Notice("tls_off", "The connection is not encrypted."))
-        elif self.config.tls.mode is TLSMode.REQUIRE:
-            found.append(Notice("tls_unverified", "The server's certificate is not verified."))
+        found = super().notices()
         if self._rights.writes:
             found.append(Notice("role_can_write", f"The login {self.config.user} may write; a reader would do."))
         return found

@@ -17,7 +17,6 @@ from connections.adapters.errors import (
     UnsafeRoleError,
 )
 from connections.adapters.limits import Deadline
-from connections.adapters.network import TLSMode
 from connections.adapters.sql.family import Window
 from connections.adapters.sql.lexis import Lexis
 from connections.adapters.sql.parameters import Statement, Style
@@ -175,11 +174,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         return Server("PostgreSQL", raw.split(" ", 1)[0])
 
     def notices(self) -> list[Notice]:
-        found = []
-        if self.config.tls.mode is TLSMode.DISABLE:
-            found.append(Notice("tls_off", "The connection is not encrypted."))
-        elif self.config.tls.mode is TLSMode.REQUIRE:
-            found.append(Notice("tls_unverified", "The server's certificate is not verified."))
+        found = super().notices()
         if self._rights is not None and self._rights.superuser:
             found.append(Notice("role_is_superuser", f"The login {self.config.user} is a superuser."))
         if self._can_write:
