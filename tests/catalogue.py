@@ -56,6 +56,13 @@ class Tenant:
         change = Change(name=name, config={"path": path.name, **config})
         return connections.create(self.actor("editor"), "sqlite", change)
 
+    def database(self, source: str, server: Any, name: str = "Warehouse", **config: Any) -> Any:
+        """A connection to one of the tests' servers, as its reader."""
+        login = server.login()
+        secrets = {"password": login.pop("password")}
+        change = Change(name=name, config={**login, "tls": {"mode": "disable"}, **config}, secrets=secrets)
+        return connections.create(self.actor("editor"), source, change)
+
 
 class API:
     """The REST API as one key sees it. Answers are Django test responses; ``.json()`` as usual."""

@@ -99,7 +99,9 @@ def _field(name: str, said: _Described) -> Field:
         word, code = _INTEGERS[said.kind]
         form = struct.Struct("<" + (code.upper() if said.unsigned else code))
         native = f"{word} unsigned" if said.unsigned else word
-        return Field(Column(name, ColumnType.INTEGER, native), lambda reader: integer(reader.number(form)))
+        digits = 20 if said.unsigned and form.size == 8 else None  # more than a signed 64-bit integer holds
+        column = Column(name, ColumnType.INTEGER, native, precision=digits)
+        return Field(column, lambda reader: integer(reader.number(form)))
     if said.kind in _DECIMALS:
         # The length is one of characters: sign and point count.
         precision = said.length - (said.scale > 0) - (not said.unsigned)
