@@ -16,8 +16,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 HEADER: Final = struct.Struct("<BI")
-SECONDS: Final = struct.Struct("<d")
-"""What is left of a job's time, before the job itself in a ``JOB`` frame."""
+ORDER: Final = struct.Struct("<d?")
+"""What is left of a job's time, and whether its source needs the network: before the job in a ``JOB`` frame."""
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
 MAX_CHUNK: Final = 1024 * 1024
 _READ: Final = 256 * 1024

@@ -2,7 +2,7 @@
 
 A ticket is a job's place: it waits in its organisation's queue, then holds a worker, then is over. Organisations
 take turns. One may hold more than its share of the workers only while no other waits. A worker goes to one
-organisation and back to nobody: when another needs its place, it is ended and a blank one is used.
+realm of one organisation and back to nobody: when another needs its place, it is ended and a blank one is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 from connections.adapters.errors import AdapterError, BusyError, CancelledError, DeadlineError, ThrottledError
 from connections.runner.jobs import Job
 from connections.runner.processes import Worker
+from connections.runner.realms import Realm
 
 RETIRE_SECONDS: Final = 300.0
 
@@ -27,6 +28,7 @@ class Ticket:
     """One job's place. ``error`` is why it was taken away; ``over`` says that it holds nothing any more."""
 
     job: Job
+    realm: Realm
     until: float
     granted: threading.Event = field(default_factory=threading.Event)
     worker: Worker | None = None
@@ -57,7 +59,7 @@ class Pool:
 
     def admit(self, job: Job) -> Ticket:
         """A place in the queue. Raises ``ThrottledError`` when connection or organisation has its fill of jobs."""
-        ticket = Ticket(job, time.monotonic() + job.timeout)
+        ticket = Ticket(job, Realm.of(job), time.monotonic() + job.timeout)
         with self._lock:
             ours = [other.job for other in self._tickets if other.job.organisation == job.organisation]
             if len(ours) >= job.organisation_limit:
@@ -87,7 +89,7 @@ class Pool:
                 return ticket.worker
         try:
             worker = self._spawn()
-            worker.bind(ticket.job.organisation)
+            worker.bind(ticket.realm, ticket.job.budget.memory_bytes)
         except BaseException:
             self.release(ticket, fit=False)
             raise
@@ -216,9 +218,8 @@ class Pool:
 
     def _choose(self, ticket: Ticket) -> Worker | None:
         """A worker for the ticket; None when its holder must start one."""
-        organisation = ticket.job.organisation
-        warmth = ticket.job.warmth
-        own = [worker for worker in reversed(self._idle) if worker.organisation == organisation and worker.alive()]
+        realm, memory, warmth = ticket.realm, ticket.job.budget.memory_bytes, ticket.job.warmth
+        own = [worker for worker in reversed(self._idle) if worker.serves(realm, memory) and worker.alive()]
         warm = [worker for worker in own if warmth in worker.warmths]
         room = self._bound < self.workers
         settled = [worker for worker in own if worker.settled]
@@ -235,7 +236,7 @@ class Pool:
             worker = self._blank.pop()
             self._wake()
             if worker.alive():
-                worker.bind(organisation)
+                worker.bind(realm, memory)
                 return worker
             self._doom(worker)
         return None

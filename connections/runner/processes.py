@@ -21,6 +21,7 @@ import orjson
 
 from connections.adapters.errors import InternalError, WorkerCrashedError
 from connections.runner.frames import Channel, Kind
+from connections.runner.realms import Realm
 from connections.runner.zygote import ANSWER, BOOTSTRAP, BURIAL_SECONDS, BURY, FORK, READY, REQUEST
 
 START_SECONDS: Final = 30.0
@@ -34,7 +35,8 @@ class Worker:
 
     def __init__(self, zygote: Zygote, pid: int, sock: socket.socket) -> None:
         self.pid = pid
-        self.organisation: str | None = None
+        self.realm: Realm | None = None
+        self.memory = 0
         self.warmths: set[str] = set()
         self.settled = True
         self.idle_since = time.monotonic()
@@ -53,11 +55,16 @@ class Worker:
         with self._burying:  # whoever is killing it uses one
             self.forget()
 
-    def bind(self, organisation: str) -> None:
-        """Give this worker to ``organisation``, for life."""
-        if self.organisation not in (None, organisation):
-            raise InternalError("A worker was about to serve a second organisation.")
-        self.organisation = organisation
+    def bind(self, realm: Realm, memory: int) -> None:
+        """Give this worker to ``realm``, for life, with at most ``memory`` bytes for any of its jobs."""
+        if self.realm not in (None, realm):
+            raise InternalError("A worker was about to serve a second organisation, or a second class of sources.")
+        self.realm = realm
+        self.memory = memory
+
+    def serves(self, realm: Realm, memory: int) -> bool:
+        """Whether a job of this realm may have it."""
+        return self.realm == realm and memory <= self.memory
 
     def alive(self) -> bool:
         """Whether an idle worker can take a job. Takes in what it said since its last one."""

@@ -13,7 +13,7 @@ import orjson
 
 from connections.adapters.contract import Step, StepName
 from connections.adapters.errors import AdapterError, DeadlineError, WorkerCrashedError, from_dict
-from connections.runner.frames import SECONDS, Chunk, End, Frame, Head, Kind, StepDone
+from connections.runner.frames import ORDER, Chunk, End, Frame, Head, Kind, StepDone
 from connections.runner.jobs import Operation
 from connections.runner.operations import check_fields
 from connections.runner.pool import Pool, Ticket, out_of_time
@@ -98,7 +98,7 @@ class WorkerRun(Run):
         ticket = self._ticket
         try:
             worker.settled = False
-            worker.channel.send(Kind.JOB, self._time_left() + self._content, ticket.until)
+            worker.channel.send(Kind.JOB, self._order() + self._content, ticket.until)
             while True:
                 kind, payload = worker.channel.receive(ticket.until)
                 if ticket.error is not None:
@@ -122,9 +122,9 @@ class WorkerRun(Run):
             self._pool.release(ticket, fit=False)
             raise ticket.error or _crashed(worker) from None
 
-    def _time_left(self) -> bytes:
+    def _order(self) -> bytes:
         left = self._ticket.until - time.monotonic()
-        return SECONDS.pack(max(left - min(MARGIN_SECONDS, left / 10), 0.0))
+        return ORDER.pack(max(left - min(MARGIN_SECONDS, left / 10), 0.0), self._ticket.realm.network)
 
     def _hand_over(self, worker: Worker) -> None:
         """Give the worker the settings that it lacks. This is the only place where a secret leaves this process."""

@@ -1,15 +1,13 @@
-"""A worker: takes jobs from its socket, one at a time, and answers on it. It serves one organisation for life."""
+"""A worker: takes jobs from its socket, one at a time, and answers on it. It serves one realm for life."""
 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -17,27 +15,25 @@ from connections.adapters.errors import AdapterError, InternalError
 from connections.adapters.limits import Deadline
 from connections.adapters.vouching import vouched
 from connections.runner import egress_hook, isolation
-from connections.runner.frames import MAX_CHUNK, SECONDS, Channel, Chunk, End, Frame, Head, Kind, StepDone
+from connections.runner.confinement import Expected, enter, start
+from connections.runner.frames import MAX_CHUNK, ORDER, Channel, Chunk, End, Frame, Head, Kind, StepDone
 from connections.runner.jobs import Job, Operation
 from connections.runner.operations import failure, perform
 from connections.runner.warm import Loan, WarmAdapters
 
-SPARE_MEMORY: Final = 64 * 1024 * 1024
-"""What a worker that ran out of memory gets more, to say so."""
 
-
-def serve(sock: socket.socket, zygote: int) -> None:
-    """Confine this process, say so, and do jobs until the supervisor hangs up. ``zygote`` is the parent's id."""
+def serve(sock: socket.socket, zygote: int, expected: Expected) -> None:
+    """Harden this process, say so, and do jobs until the supervisor hangs up. ``zygote`` is the parent's id."""
     channel = Channel(sock)
     try:
-        in_force = isolation.harden(zygote) | {"connects_judged": egress_hook.install()}
-        scratch = _scratch()
+        scratch, _ = start(zygote, expected)
+        in_force = {**expected.told(), "connects_judged": egress_hook.install()}
     except OSError as exc:
         channel.send(Kind.FAILED, orjson.dumps(str(exc)))
         return
     sys.set_int_max_str_digits(0)  # integers are exact at any size; the deadline bounds the time
     channel.send(Kind.READY, orjson.dumps(in_force))
-    worker = Worker(channel, scratch)
+    worker = Worker(channel, scratch, expected)
     try:
         while worker.next():
             pass
@@ -46,12 +42,14 @@ def serve(sock: socket.socket, zygote: int) -> None:
 
 
 class Worker:
-    """The life between two jobs: which organisation, which adapters."""
+    """The life between two jobs: which realm, which adapters."""
 
-    def __init__(self, channel: Channel, scratch: Path) -> None:
+    def __init__(self, channel: Channel, scratch: Path, expected: Expected) -> None:
         self._channel = channel
+        self._scratch = scratch
+        self._expected = expected
         self._adapters = WarmAdapters(scratch)
-        self._organisation: str | None = None
+        self._realm: tuple[str, bool, str | None] | None = None
 
     def next(self) -> bool:
         """Do the next job, or close what has been idle. False when this process must not go on."""
@@ -60,14 +58,30 @@ class Worker:
         except TimeoutError:
             self._adapters.close_idle()
             return True
-        job = Job.from_bytes(payload[SECONDS.size :])
-        if self._organisation not in (None, job.organisation):
+        job = Job.from_bytes(payload[ORDER.size :])
+        seconds, network = ORDER.unpack_from(payload)
+        realm = (job.organisation, network, None if network else job.root)
+        if self._realm is None and not self._confine(job, network):
+            return False
+        if self._realm not in (None, realm):
             return False  # the supervisor never sends this; if it does, nothing may be shared
-        self._organisation = job.organisation
-        return self._do(job, Deadline.after(*SECONDS.unpack_from(payload)))
+        self._realm = realm
+        isolation.limit_cpu(seconds)
+        return self._do(job, Deadline.after(seconds))
 
     def close(self) -> None:
         self._adapters.close()
+
+    def _confine(self, job: Job, network: bool) -> bool:
+        """Give up all that this realm does not need. False, and an answer, when that fails: nothing was done yet."""
+        try:
+            expected = self._expected.network if network else self._expected.local
+            enter(self._scratch, job.root, job.budget.memory_bytes, expected, network=network)
+        except OSError as exc:
+            error = InternalError(f"A worker could not be isolated and was not used: {exc}")
+            self._channel.send(Kind.ERROR, orjson.dumps({"error": error.as_dict(), "fit": False}))
+            return False
+        return True
 
     def _do(self, job: Job, deadline: Deadline) -> bool:
         isolation.limit_memory(job.budget.memory_bytes)
@@ -85,7 +99,7 @@ class Worker:
             raise EOFError from None  # nobody listens, or nobody gave the settings in time
         except BaseException as exc:  # noqa: BLE001  drivers in Rust raise past Exception; all must be answered
             if isinstance(exc, MemoryError):
-                isolation.limit_memory(job.budget.memory_bytes + SPARE_MEMORY)
+                isolation.limit_memory(job.budget.memory_bytes + isolation.SPARE_MEMORY)
             error = failure(exc, job)
             # After a failed allocation or a panic nothing in this process is sure any more.
             fit = isinstance(exc, Exception) and not isinstance(exc, MemoryError)
@@ -126,12 +140,3 @@ class Worker:
                 self._channel.send(Kind.STEP, orjson.dumps(step))
             case End(fields):
                 self._channel.send(Kind.END, orjson.dumps(fields))
-
-
-def _scratch() -> Path:
-    """This worker's own folder, and home: no driver finds the platform's password or credential files."""
-    folder = tempfile.mkdtemp(prefix="worker-", dir=Path.cwd())
-    os.chdir(folder)
-    os.environ.update(HOME=folder, TMPDIR=folder, TZ="UTC")
-    tempfile.tempdir = folder
-    return Path(folder)

@@ -4,7 +4,7 @@ It is started afresh, has one thread, no environment and no secret. It loads wha
 takes milliseconds and shares its memory, and then serves its supervisor:
 
     FORK + a socket   fork a worker that serves the socket; answers its process id
-    BURY + an id      wait for a killed worker, end what it left behind; answers its wait status, or -1
+    BURY + an id      wait for a killed worker, end and remove what it left; answers its wait status, or -1
 
 When the supervisor's end closes, it kills all workers and goes.
 """
@@ -16,6 +16,7 @@ import gc
 import importlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -24,6 +25,7 @@ import time
 from typing import Final
 
 from connections.runner import isolation
+from connections.runner.confinement import Expected, scratch, trial
 
 REQUEST: Final = struct.Struct("<ci")
 ANSWER: Final = struct.Struct("<i")
@@ -44,6 +46,7 @@ def main(descriptor: int) -> None:
     logging.disable(logging.CRITICAL)
     _preload()
     isolation.adopt_orphans()  # what a dead worker leaves comes here, to be ended
+    expected = trial()
     # Only now: what goes wrong up to here is for the supervisor to read, what comes later may hold secrets.
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 2)
@@ -58,7 +61,7 @@ def main(descriptor: int) -> None:
             break
         order, number = REQUEST.unpack(request)
         if order == FORK:
-            answer = _fork(control, descriptors[0])
+            answer = _fork(control, descriptors[0], expected)
             workers.add(answer)
         else:
             answer = _bury(number, workers)
@@ -95,7 +98,7 @@ def _preload() -> None:
                 importlib.import_module(module)
 
 
-def _fork(control: socket.socket, descriptor: int) -> int:
+def _fork(control: socket.socket, descriptor: int, expected: Expected) -> int:
     """Fork a worker for the socket ``descriptor``; returns its process id, and does not return in the worker."""
     zygote = os.getpid()
     pid = os.fork()
@@ -106,7 +109,7 @@ def _fork(control: socket.socket, descriptor: int) -> int:
         control.close()
         from connections.runner.worker import serve
 
-        serve(socket.socket(fileno=descriptor), zygote)
+        serve(socket.socket(fileno=descriptor), zygote, expected)
     finally:
         os._exit(0)
 
@@ -124,6 +127,7 @@ def _bury(pid: int, workers: set[int]) -> int:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(stray, signal.SIGKILL)
             _reap(stray, until)
+    shutil.rmtree(scratch(pid), ignore_errors=True)  # no process of this id comes before the next fork
     return status
 
 

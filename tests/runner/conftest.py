@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from connections.adapters.registry import discover
-from connections.runner import warm
+from connections.runner import processes, warm
 from connections.runner.supervisor import InlineRunner, LocalRunner
 from tests.runner.asking import Asker
 from tests.toy import SITE
@@ -36,6 +36,20 @@ def local(shared: LocalRunner) -> Asker:
 @pytest.fixture
 def own(toy_path: None) -> Iterator[Asker]:
     """A runner of this test's own."""
+    runner = LocalRunner()
+    yield Asker(runner)
+    runner.close()
+
+
+@pytest.fixture
+def unfiltered(toy_path: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
+    """A runner on a kernel that has neither Landlock nor system call filters, as far as it can tell."""
+    absent = (
+        "from connections.runner.isolation import landlock, seccomp; landlock.version = lambda: 0; seccomp.LINUX = 0; "
+    )
+    start, main = processes.BOOTSTRAP.rsplit("; ", 1)
+    start, imported = start.rsplit("; ", 1)
+    monkeypatch.setattr(processes, "BOOTSTRAP", f"{start}; {absent}{imported}; {main}")
     runner = LocalRunner()
     yield Asker(runner)
     runner.close()
