@@ -122,6 +122,7 @@ class SQLiteAdapter(SQLAdapter[SQLiteConfig]):
     def translate(self, exc: Exception) -> AdapterError | None:
         if isinstance(exc, OverflowError):
             return InvalidError("An integer parameter does not fit 64 bits.", field="/parameters")
+        exc = getattr(exc, "orig", None) or exc  # SQLAlchemy's wrapping of what a look-up of tables raised
         if not isinstance(exc, sqlite3.Error):
             return None
         text = str(exc)

@@ -1,0 +1,269 @@
+"""Files that burst, and queries that eat: each costs one worker of capped memory, and the supervisor nothing."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import zipfile
+from contextlib import closing
+
+import pytest
+
+from connections.adapters.limits import Budget
+from tests.hostile.attack import attack
+
+MIB = 2**20
+SMALL = Budget(memory_bytes=300 * MIB)
+CONTENT_TYPES = (
+    '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+    '<Default Extension="xml" ContentType="application/xml"/></Types>'
+)
+ENTITIES = '<!DOCTYPE x [<!ENTITY a "0123456789">' + "".join(
+    f'<!ENTITY a{n} "{f"&a{n - 1 if n else str()};" * 10}">' for n in range(10)
+)
+
+
+@pytest.fixture
+def read(runner, tmp_path):
+    """Write a file and preview it through a worker."""
+
+    def write_and_read(name: str, content: bytes | None, source: str = "local_files", **options):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        settings = {} if source == "local_files" else {"path": name}
+        timeout = options.pop("timeout", 4)
+        query = options.pop("query", {"table": [name], **options})
+        return attack(runner, source, settings, query, root=str(tmp_path), budget=SMALL, timeout=timeout)
+
+    return write_and_read
+
+
+def repeated(unit: bytes, size: int, level: int = 9) -> bytes:
+    """``size`` bytes of ``unit``, compressed on the way."""
+    packed = io.BytesIO()
+    block = unit * (MIB // len(unit))
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=level) as file:
+        for _ in range(size // len(block)):
+            file.write(block)
+    return packed.getvalue()
+
+
+def workbook(**parts: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", CONTENT_TYPES)
+        for name, part in parts.items():
+            archive.writestr(name.replace("__", "/").replace("_xml", ".xml"), part)
+    return content.getvalue()
+
+
+BOMBS = {
+    "one field of 50 MB.csv": lambda: b"a,b\n" + b"x" * 50_000_000 + b",1\n",
+    "one quoted field of 50 MB.csv": lambda: b'a,b\n"' + b"x" * 50_000_000,
+    "no line break.csv": lambda: b"x" * 100_000_000,
+    "a million columns.csv": lambda: b",".join(b"c%d" % n for n in range(1_000_000)) + b"\n" + b"," * 999_999 + b"\n",
+    "only quotes.csv": lambda: b'"' * 20_000_000,
+    "only commas.csv": lambda: b"," * 20_000_000,
+    "nul.csv": lambda: b"a,b\n1,\0\n",
+    "bad utf-8.csv": lambda: b"a,b\n\xff\xfe\x80,1\n" * 10,
+    "bomb.csv.gz": lambda: repeated(b"x", 600 * MIB),
+    "bomb of lines.csv.gz": lambda: repeated(b"1,2,3\n", 600 * MIB),
+    "bomb in a bomb.csv.gz": lambda: gzip.compress(repeated(b"x", 600 * MIB)),
+    "deep.json": lambda: b"[" * 5_000_000,
+    "deep objects.json": lambda: b'{"a":' * 1_000_000,
+    "one text.json": lambda: b'["' + b"x" * 100_000_000,
+    "one number.json": lambda: b"[" + b"9" * 20_000_000 + b"]",
+    "many members.json": lambda: b"[{" + b",".join(b'"k%d":1' % n for n in range(500_000)) + b"}]",
+    "bomb.json.gz": lambda: repeated(b"[", 600 * MIB),
+    "bomb.jsonl.gz": lambda: repeated(b" ", 600 * MIB),
+    "no parquet.parquet": lambda: b"PAR1" + os.urandom(10_000) + b"\xff\xff\xff\x7fPAR1",
+    "negative footer.parquet": lambda: b"PAR1" + bytes(100) + b"\xff\xff\xff\xffPAR1",
+    "entities.xlsx": lambda: workbook(xl__workbook_xml=(ENTITIES + "]><x>&a9;</x>").encode()),
+    "external.xlsx": lambda: workbook(
+        xl__workbook_xml=b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
+    ),
+    "spaces.xlsx": lambda: workbook(xl__workbook_xml=b" " * 200_000_000),
+    "paths.xlsx": lambda: workbook(**{"..__..__etc__x_xml": b"<a/>"}),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_file_that_bursts_costs_one_preview(read, name):
+    outcome = read(name, BOMBS[name]())
+    assert outcome.code in {"ok", "query", "too_large", "protocol", "deadline"}, outcome.told
+    assert "root:" not in outcome.told
+    assert outcome.size < 9 * MIB
+
+
+def test_a_parquet_file_of_800_megabytes_in_100_kilobytes_costs_one_preview(read, tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    cells = pyarrow.array(["x" * 800_000] * 1000)
+    pyarrow.parquet.write_table(pyarrow.table({"a": cells}), tmp_path / "bomb.parquet", compression="zstd")
+    assert (tmp_path / "bomb.parquet").stat().st_size < MIB
+    outcome = read("bomb.parquet", None)
+    assert outcome.code in {"ok", "too_large", "query", "deadline"}, outcome.told
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "/etc/passwd", "~/x.csv", "a/../../secret", "..\\secret", "/proc/self/environ", "file:///etc/passwd",
+     "\\\\host\\share", "%2e%2e/secret", "..;/secret", "a\0.csv", "", ".", "..", "//etc/passwd", "/dev/zero",
+     "pipe.csv", "link.csv", "{{7*7}}", "${HOME}", "$(id)", "%(x)s", "{0.__init__}", "﹒﹒/secret", "。。/secret", "．．/secret"],
+)  # fmt: skip
+@pytest.mark.parametrize("source", ["local_files", "sqlite", "duckdb"])
+def test_no_name_leads_out_of_the_folder(runner, tmp_path, source, name):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").write_text("SECRET OF ANOTHER")
+    (root / "link.csv").symlink_to(tmp_path / "secret")
+    os.mkfifo(root / "pipe.csv")
+    settings = {} if source == "local_files" else {"path": name}
+    query = {"table": [name]} if source == "local_files" else {"sql": "select 1"}
+    outcome = attack(runner, source, settings, query, root=str(root))
+    assert outcome.code in {"invalid", "query", "query_forbidden", "authorization"}, outcome.told
+    assert "SECRET" not in outcome.told
+
+
+# Databases in a file -------------------------------------------------------------------------------------------
+
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n)"
+EATERS = [
+    f"{ENDLESS} select count(*) from n",
+    f"{ENDLESS} select group_concat(i, 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx') from n",
+    f"{ENDLESS} select * from n order by i desc",
+    f"{ENDLESS} select json_group_array(i) from n",
+    "select printf('%.*c', 900000000, 'x')",
+    "select printf('%900000000d', 1)",
+    "select replace(hex(printf('%.*c', 30000000, 'x')), '7', printf('%.*c', 1000000, 'x'))",
+    "select 'a' like '%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%b' || printf('%.*c', 9000, '%a')",
+    "select " + "(" * 2000 + "1" + ")" * 2000,
+    "select 1" + " + 1" * 20_000,
+    "select 1 where 1 in (" + ",".join("1" for _ in range(100_000)) + ")"[:99_000],
+    "select * from " + ", ".join(f"(select 1) t{n}" for n in range(500)),
+]
+
+
+@pytest.mark.parametrize("text", EATERS, ids=lambda text: text[:60])
+def test_a_query_of_sqlite_that_eats_costs_one_preview(read, tmp_path, text):
+    with closing(sqlite3.connect(tmp_path / "small.db")) as database:
+        database.execute("create table t (a)")
+    before = hashlib.sha256((tmp_path / "small.db").read_bytes()).digest()
+    outcome = read("small.db", None, "sqlite", query={"sql": text}, timeout=2)
+    assert outcome.code in {"ok", "query", "too_large", "deadline", "invalid", "query_forbidden"}, outcome.told
+    assert hashlib.sha256((tmp_path / "small.db").read_bytes()).digest() == before
+    assert os.listdir(tmp_path) == ["small.db"]
+
+
+def crafted(change) -> bytes:
+    database = sqlite3.connect(":memory:")
+    database.execute("create table t (a integer primary key, b text)")
+    database.executemany("insert into t values (?, ?)", [(n, "x" * 500) for n in range(200)])
+    content = bytearray(database.serialize())
+    database.close()
+    change(content)
+    return bytes(content)
+
+
+CRAFTED = {
+    "header only": lambda content: content.__delitem__(slice(100, None)),
+    "page size of 65536": lambda content: content.__setitem__(slice(16, 18), b"\0\1"),
+    "page size of 3": lambda content: content.__setitem__(slice(16, 18), b"\0\3"),
+    "huge page count": lambda content: content.__setitem__(slice(28, 32), b"\xff" * 4),
+    "freelist in a circle": lambda content: content.__setitem__(slice(32, 40), b"\0\0\0\1\xff\xff\xff\xff"),
+    "root page is noise": lambda content: content.__setitem__(slice(100, 400), b"\xff" * 300),
+    "last pages are noise": lambda content: content.__setitem__(slice(4096, 9000), os.urandom(4904)),
+    "a later format": lambda content: content.__setitem__(slice(18, 20), b"\x63\x63"),
+    "cut": lambda content: content.__delitem__(slice(len(content) // 2, None)),
+}
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_database_costs_one_preview(read, tmp_path, name):
+    content = crafted(CRAFTED[name])
+    for text in ("select * from t", "select count(*), max(length(b)) from t"):
+        outcome = read("crafted.db", content, "sqlite", query={"sql": text})
+        assert outcome.code in {"ok", "protocol", "query", "too_large", "worker_crashed"}, outcome.told
+    assert (tmp_path / "crafted.db").read_bytes() == content
+    assert os.listdir(tmp_path) == ["crafted.db"]
+
+
+def test_a_crafted_view_calls_no_function_that_acts(read, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "evil.db")) as database:
+        database.create_function("load_extension", 1, lambda name: name)
+        database.create_function("fts3_tokenizer", 1, lambda name: name)
+        database.execute("create view v as select load_extension('x.so') as a")
+        database.execute("create view w as select fts3_tokenizer('simple') as a")
+        database.execute("create table t (a integer check (load_extension('x.so')))")
+    for name in ("v", "w"):
+        outcome = read("evil.db", None, "sqlite", query={"table": [name]})
+        assert outcome.code in {"query", "query_forbidden", "not_a_query"}, outcome.told
+
+
+DUCK = [
+    "select len(range(300000000))",
+    "select repeat('x', 3000000000)",
+    "select count(*) from range(10000000000000)",
+    "select * from range(10000000000000) order by 1 desc",
+    "select list(i) from range(10000000000) t(i)",
+    "select string_agg(repeat('x', 1000), '') from range(100000000)",
+    "select a.i from range(1000000) a(i), range(1000000) b(i) group by all",
+    "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n",
+    "select md5(repeat('x', 10000000 + i % 7)) from range(100000) t(i) order by 1",
+]
+
+
+@pytest.fixture(scope="module")
+def duck(tmp_path_factory):
+    duckdb = pytest.importorskip("duckdb")
+    folder = tmp_path_factory.mktemp("duck")
+    with duckdb.connect(str(folder / "small.duckdb")) as database:
+        database.execute("create table t as select 1 as a")
+    return folder
+
+
+@pytest.mark.parametrize("text", DUCK)
+def test_a_query_of_duckdb_that_eats_costs_one_preview(runner, duck, text):
+    outcome = attack(runner, "duckdb", {"path": "small.duckdb"}, {"sql": text}, root=str(duck), budget=SMALL, timeout=3)
+    assert outcome.code in {"too_large", "deadline", "query", "worker_crashed"}, outcome.told
+    assert os.listdir(duck) == ["small.duckdb"]
+
+
+OUT_OF_DUCK = [
+    "select * from read_csv('{place}')", "select * from read_text('{place}')", "select * from read_blob('{place}')",
+    "select * from read_json('{place}')", "select * from '{place}'", "select * from glob('/**')",
+    "select * from sniff_csv('{place}')", "select * from read_parquet('{place}')", "from '{place}'",
+    "attach '{place}' as x", "copy t to '{place}2'", "copy (select 1) to '{place}2'", "export database '{place}2'",
+    "install httpfs", "load httpfs", "select * from read_csv('http://127.0.0.1:{port}/x.csv')",
+    "set enable_external_access = true", "set lock_configuration = false", "reset enable_external_access",
+    "set memory_limit = '100GB'", "set temp_directory = '/tmp'", "set log_query_path = '{place}2'",
+    "pragma enable_profiling", "pragma database_list", "select * from duckdb_secrets(); select 1",
+    "select 1; select 2", "select 1) ; attach '{place}' as x; (select 1", "create table u as select 1",
+    "insert into t values (2)", "delete from t", "drop table t", "select * from query('attach ''{place}''')",
+    "select getenv('HOME')", "call pragma_version(); drop table t", "checkpoint", "vacuum", "explain analyze select 1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", OUT_OF_DUCK)
+def test_nothing_but_its_tables_is_read_through_duckdb(runner, duck, tmp_path, text):
+    from tests.hostile.liar import Liar
+
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\nSECRET-OF-ANOTHER\n")
+    before = hashlib.sha256((duck / "small.duckdb").read_bytes()).digest()
+    with Liar(lambda wire: wire.silence()) as liar:
+        sql = text.replace("{place}", str(secret)).replace("{port}", str(liar.port))
+        outcome = attack(runner, "duckdb", {"path": "small.duckdb"}, {"sql": sql}, root=str(duck))
+        assert liar.accepted == 0
+    assert outcome.code != "ok", (outcome.told, outcome.body)
+    assert outcome.code in {"not_a_query", "query", "query_forbidden", "invalid"}, outcome.told
+    assert hashlib.sha256((duck / "small.duckdb").read_bytes()).digest() == before
+    assert os.listdir(tmp_path) == ["secret.csv"]
+
+
+def test_an_honest_file_is_read_after_all_that(read):
+    outcome = read("plain.csv", b"a,b\n1,2\n")
+    assert (outcome.code, json.loads(b"[" + outcome.body + b"]")) == ("ok", [[1, 2]])
