@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
+from django.db import DatabaseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -83,10 +84,13 @@ class OrganisationView(View):
             self.actor.require(self.rights[method])
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, Forbidden):
-            events.refused(self.actor, self._asked(), getattr(self, "connection", None))
-        elif isinstance(exc, NotFound) and exc.sought:
-            events.not_theirs(self._own_actors(), self._asked(), exc.sought)
+        try:
+            if isinstance(exc, Forbidden):
+                events.refused(self.actor, self._asked(), getattr(self, "connection", None))
+            elif isinstance(exc, NotFound) and exc.sought:
+                events.not_theirs(self._own_actors(), self._asked(), exc.sought)
+        except DatabaseError as failed:
+            return super().handle_exception(failed)
         return super().handle_exception(exc)
 
     def _actor(self, request: Request, slug: str) -> Actor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,6 @@ def _typed(column: pyarrow.ChunkedArray, type_: str) -> pyarrow.ChunkedArray:
         return column
     targets = {
         "date": pa.date32(),
-        "time": pa.time64("us"),
         "timestamp": pa.timestamp("us"),
         "timestamptz": pa.timestamp("us", "UTC"),
     }
@@ -65,8 +65,11 @@ def _typed(column: pyarrow.ChunkedArray, type_: str) -> pyarrow.ChunkedArray:
         if type_ == "decimal":
             values = [None if text is None else Decimal(text) for text in column.to_pylist()]
             return pa.chunked_array([pa.array(values)]) if any(value is not None for value in values) else column
+        if type_ == "time":  # Arrow casts no text to a time
+            times = [None if text is None else time.fromisoformat(text) for text in column.to_pylist()]
+            return pa.chunked_array([pa.array(times, pa.time64("us"))])
         return column.cast(targets[type_]) if type_ in targets else column
-    except (pa.ArrowInvalid, TypeError, ArithmeticError):  # NaN, infinity, or out of the type's range
+    except (ValueError, TypeError, ArithmeticError):  # NaN, infinity, or out of the type's range
         return column
 
 
