@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.admin import UserAdmin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -15,7 +16,7 @@ from connections.adapters.egress import Opening
 from connections.adapters.registry import registry
 from connections.admin.tenant import PlatformAdmin
 from connections.models import Organisation
-from connections.services import tenancy
+from connections.services import budgets, tenancy
 
 
 class LinesField(forms.CharField):
@@ -57,6 +58,13 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["suspended"].initial = self.instance.suspended_at is not None
+        for name in budgets.NAMES:
+            self.fields[name].initial = self.instance.budgets.get(name)
+            self.fields[name].widget.attrs["placeholder"] = getattr(settings, f"CATALOG_{name.upper()}")
+
+    def own_budgets(self) -> dict[str, Any]:
+        """The limits that were entered; the deployment's hold for the others."""
+        return {name: value for name in budgets.NAMES if (value := self.cleaned_data[name]) is not None}
 
     def clean_sources(self) -> list[str]:
         found: list[str] = self.cleaned_data["sources"]
@@ -75,9 +83,22 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
         return found
 
 
+def _budget_field(name: str) -> forms.Field:
+    label = _(name.replace("_", " ").capitalize())
+    if budgets.is_whole(name):
+        return forms.IntegerField(label=label, required=False, min_value=1)
+    return forms.FloatField(label=label, required=False, min_value=0.1, help_text=_("Seconds."))
+
+
+OrganisationForm.declared_fields.update({name: _budget_field(name) for name in budgets.NAMES})
+
+
 class OrganisationAdmin(PlatformAdmin):
     form = OrganisationForm
-    fields = ("name", "slug", "sources", "egress", "allow_unsafe_roles", "suspended")
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "sources", "egress", "allow_unsafe_roles", "suspended")}),
+        (_("Budgets"), {"fields": budgets.NAMES, "description": _("Left empty, the deployment's own limit holds.")}),
+    )
     list_display = ("name", "slug", "is_suspended", "created_at")
     search_fields = ("name", "slug")
 
@@ -97,16 +118,15 @@ class OrganisationAdmin(PlatformAdmin):
     def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
         values = form.cleaned_data
         wanted = {name: values[name] for name in ("name", "sources", "egress", "allow_unsafe_roles")}
+        wanted["budgets"] = form.own_budgets()
         suspended = values["suspended"]
         wanted["suspended_at"] = (obj.suspended_at or timezone.now()) if suspended else None
+        asking = (getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None)
         if not change:
-            made = tenancy.create_organisation(values["slug"], values["name"])
+            made = tenancy.found(request.user, values["slug"], values["name"], *asking)
             obj.pk, obj.slug = made.pk, made.slug
             obj._state.adding = False
-        actor = tenancy.actor_of(
-            request.user, obj.slug, getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None
-        )
-        tenancy.configure(actor, wanted)
+        tenancy.configure(tenancy.actor_of(request.user, obj.slug, *asking), wanted)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """The organisation's own events have it."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -21,7 +20,7 @@ from connections.admin.results import Results, results
 from connections.admin.visible import visible
 from connections.admin.visits import Visit, url
 from connections.models import Connection
-from connections.services import jobs, queries, sources
+from connections.services import budgets, jobs, queries, sources
 from connections.services.errors import CatalogueError
 from connections.services.queries import Stream
 
@@ -73,13 +72,13 @@ def tables(visit: Visit, connection: Connection) -> HttpResponse:
 
 
 def export(visit: Visit, connection: Connection) -> HttpResponseBase:
-    """The whole answer of the query as a file, up to the deployment's budget for exports."""
+    """The whole answer of the query as a file, up to the organisation's budget for exports."""
     adapter = sources.find(connection.source)
     format_ = visit.request.POST.get("format", "")
     if adapter is None or format_ not in MEDIA_TYPES:
         return preview(visit, connection)
     form = QueryForm(adapter, visit.request.POST)
-    wanted = form.request(format=format_, limit=settings.CATALOG_EXPORT_ROWS)
+    wanted = form.request(format=format_, limit=budgets.export(visit.actor.organisation).rows)
     if wanted is None:
         return _page(visit, connection, form, Shown(outcome=of_form_errors(_problems(form))))
     try:
@@ -155,7 +154,7 @@ def _context(connection: Connection, form: QueryForm, shown: Shown) -> dict[str,
         "outcome": shown.outcome,
         "formats": LABELS,
         "export_url": url("export", connection.pk),
-        "export_rows": settings.CATALOG_EXPORT_ROWS,
+        "export_rows": budgets.export(connection.organisation).rows,
     }
 
 

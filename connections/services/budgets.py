@@ -41,6 +41,11 @@ def export(organisation: Organisation) -> Budget:
     return _budget(organisation, "export")
 
 
+def is_whole(name: str) -> bool:
+    """Whether a budget counts things; the others are seconds."""
+    return not name.endswith(("timeout", "timeout_max"))
+
+
 def validate(budgets: object) -> None:
     """Raise ``ValidationError`` unless ``budgets`` maps known names to positive numbers."""
     if not isinstance(budgets, dict):
@@ -48,7 +53,7 @@ def validate(budgets: object) -> None:
     for name, value in budgets.items():
         if name not in NAMES:
             raise ValidationError(f"{name} is not a budget. Known: {', '.join(NAMES)}.")
-        whole = not name.endswith(("timeout", "timeout_max"))
+        whole = is_whole(name)
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value <= 0:
             raise ValidationError(f"{name} is a {'whole ' if whole else ''}number above 0.")
 

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from connections.adapters.schema import Problem
 from connections.models import Membership, Organisation, Role
-from connections.services import events, vault
+from connections.services import budgets, events, vault
 from connections.services.actor import Actor
 from connections.services.errors import Conflict, Forbidden, Invalid, NotFound
 
@@ -47,10 +47,21 @@ def establish(slug: str, name: str, person: Any) -> Organisation:
     return organisation
 
 
+def found(person: Any, slug: str, name: str, request_id: str = "", ip: str | None = None) -> Organisation:
+    """A new organisation without members, made by a superuser; on record as theirs."""
+    if not person.is_superuser:
+        raise Forbidden("Only the platform's superusers may make an organisation.")
+    with transaction.atomic():
+        organisation = create_organisation(slug, name)
+        events.record(actor_of(person, slug, request_id, ip), "organisation.create", organisation)
+    return organisation
+
+
 def configure(actor: Actor, values: dict[str, Any]) -> Organisation:
     """Change what the platform sets of an organisation, such as its egress; for superusers. Its events tell."""
     if actor.kind != "superuser" and not _is_superuser(actor):
         raise Forbidden("Only the platform's superusers may change an organisation.")
+    budgets.validate(values.get("budgets", {}))
     with transaction.atomic():
         row = Organisation.objects.select_for_update().get(pk=actor.organisation_id)
         changes = {
