@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max, OuterRef, Subquery
 
 from connections.adapters import schema
 from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey, Slot
@@ -24,9 +25,13 @@ _HINT = "Enter the secrets again, or ask the platform's operators for the key."
 
 
 def make_key(organisation: Organisation) -> OrganisationKey:
-    """Give a new organisation its data key, or another one its next."""
-    newest = organisation.keys.order_by("-version").first()
-    version = newest.version + 1 if newest else organisation_keys.FIRST_VERSION
+    """Give a new organisation its data key, or another one its next.
+
+    The version is new to its secrets too: after an erasure, no old blob looks as if the new key had sealed it.
+    """
+    held = organisation.keys.aggregate(newest=Max("version"))["newest"] or 0
+    named = ConnectionSecrets.objects.filter(organisation=organisation).aggregate(newest=Max("key_version"))["newest"]
+    version = max(held, named or 0, organisation_keys.FIRST_VERSION - 1) + 1
     key = organisation_keys.new_organisation_key(organisation.pk, version)
     wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
     return OrganisationKey.objects.create(
@@ -65,8 +70,8 @@ def problem(connection: Connection) -> str | None:
         return "The stored secrets were changed outside the catalogue."
     if sources.find(connection.source) and row.fingerprint != fingerprint(connection):
         return "The secrets were saved for another endpoint."
-    key = next((key for key in connection.organisation.keys.all() if key.version == row.key_version), None)
-    if key is None or key.ring_key not in KeyRing.from_settings().ids:
+    _, key = _with_key(row, connection.organisation)
+    if key is None or key.kid not in KeyRing.from_settings().ids:
         return "The key that seals the secrets is not available."
     return None
 
@@ -79,8 +84,9 @@ def unseal(connection: Connection) -> dict[str, Any]:
     row = current(connection)
     if reason or row is None:
         raise Locked(reason or "The stored secrets are missing.", hint=_HINT)
+    row, wrapped = _with_key(row, connection.organisation)
     try:
-        sealer = _sealer(connection.organisation, row.key_version)
+        sealer = _sealer(connection.organisation, row.key_version, wrapped)
     except SealError:
         raise Locked("The key that seals the secrets is not available.", hint=_HINT) from None
     try:
@@ -103,20 +109,23 @@ def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str]
         row = row or ConnectionSecrets(connection=connection, organisation_id=connection.organisation_id)
         row.slot, row.generation, row.key_version = Slot.CURRENT, connection.secrets_generation, key.version
         row.names, row.fingerprint, row.problem = set_at, fingerprint(connection), ""
-        row.blob = _sealer(connection.organisation, key.version).seal(secrets, _place(connection, row))
+        row.blob = _sealer(connection.organisation, key.version, _wrapped(key)).seal(secrets, _place(connection, row))
         row.save()
         connection.save(update_fields=["secrets_generation"])
         getattr(connection, "_prefetched_objects_cache", {}).pop("secrets_rows", None)
 
 
 def _sealing_key(organisation: Organisation) -> OrganisationKey:
-    """The newest data key; a new one where the ring's key for that is lost, so that secrets can be entered again."""
+    """The newest data key; a new one where the ring's key for that is lost, so that secrets can be entered again.
+
+    Its row is locked until the transaction ends: no key is removed while something is being sealed under it.
+    """
     ids = KeyRing.from_settings().ids
-    newest = organisation.keys.order_by("-version").first()
+    newest = organisation.keys.select_for_update(no_key=True).order_by("-version").first()
     if newest is not None and newest.ring_key in ids:
         return newest
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one of several savers makes it
-    newest = organisation.keys.order_by("-version").first()
+    newest = organisation.keys.select_for_update(no_key=True).order_by("-version").first()
     getattr(organisation, "_prefetched_objects_cache", {}).pop("keys", None)
     return newest if newest is not None and newest.ring_key in ids else make_key(organisation)
 
@@ -126,11 +135,35 @@ def _next_generation(connection: Connection) -> int:
     return max(used, connection.secrets_generation) + 1
 
 
-def _sealer(organisation: Organisation, version: int) -> SealedSecrets:
-    key = next((key for key in organisation.keys.all() if key.version == version), None)
-    if key is None:
+def _with_key(
+    row: ConnectionSecrets, organisation: Organisation
+) -> tuple[ConnectionSecrets, organisation_keys.WrappedKey | None]:
+    """The row and the wrapped key of its version, None when there is no such key.
+
+    Both may have been read at different moments, with the organisation re-keyed in between. Then both are read anew,
+    in one statement, which sees one moment.
+    """
+    key = next((key for key in organisation.keys.all() if key.version == row.key_version), None)
+    if key is not None:
+        return row, _wrapped(key)
+    keys = OrganisationKey.objects.filter(organisation=OuterRef("organisation"), version=OuterRef("key_version"))
+    fresh = (
+        ConnectionSecrets.objects.filter(pk=row.pk, generation=row.generation, slot=row.slot)
+        .annotate(key_blob=Subquery(keys.values("blob")), ring_key=Subquery(keys.values("ring_key")))
+        .first()
+    )
+    if fresh is None or fresh.key_blob is None:
+        return row, None
+    return fresh, organisation_keys.WrappedKey(bytes(fresh.key_blob), fresh.ring_key)
+
+
+def _wrapped(key: OrganisationKey) -> organisation_keys.WrappedKey:
+    return organisation_keys.WrappedKey(bytes(key.blob), key.ring_key)
+
+
+def _sealer(organisation: Organisation, version: int, wrapped: organisation_keys.WrappedKey | None) -> SealedSecrets:
+    if wrapped is None:
         raise KeyUnavailable(f"org-{version}")
-    wrapped = organisation_keys.WrappedKey(bytes(key.blob), key.ring_key)
     return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
 
 
