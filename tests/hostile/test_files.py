@@ -112,7 +112,8 @@ def test_a_parquet_file_of_800_megabytes_in_100_kilobytes_costs_one_preview(read
     "name",
     ["../secret", "/etc/passwd", "~/x.csv", "a/../../secret", "..\\secret", "/proc/self/environ", "file:///etc/passwd",
      "\\\\host\\share", "%2e%2e/secret", "..;/secret", "a\0.csv", "", ".", "..", "//etc/passwd", "/dev/zero",
-     "pipe.csv", "link.csv", "{{7*7}}", "${HOME}", "$(id)", "%(x)s", "{0.__init__}", "﹒﹒/secret", "。。/secret", "．．/secret"],
+     "pipe.csv", "link.csv", "{{7*7}}", "${HOME}", "$(id)", "%(x)s", "{0.__init__}",
+     "﹒﹒/secret", "。。/secret", "．．/secret"],
 )  # fmt: skip
 @pytest.mark.parametrize("source", ["local_files", "sqlite", "duckdb"])
 def test_no_name_leads_out_of_the_folder(runner, tmp_path, source, name):
