@@ -1,0 +1,275 @@
+"""The attacks. Each yields what it tried and what came of it: an error's text, or ``got`` and something.
+
+They are made to be harmless where they are not contained: nothing is changed but files of the test's own, signals are
+questions, and a child ends at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+Given = dict[str, Any]
+Deeds = Iterator[tuple[str, str]]
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+FIRST = 2**20
+
+
+def tried(deed: Callable[[], Any]) -> str:
+    try:
+        return f"got {deed()!r}"
+    except Exception as exc:  # noqa: BLE001  whatever stops it
+        return f"{type(exc).__name__} {exc}"
+
+
+def native(function: str, *arguments: Any) -> str:
+    """A call of the C library, past all that Python could watch."""
+    answer = getattr(LIBC, function)(*arguments)
+    number = ctypes.get_errno()
+    return f"got {answer}" if answer >= 0 else f"OSError {os.strerror(number)}"
+
+
+def peaceful(given: Given) -> Deeds:
+    yield "peace", "got it"
+
+
+def files(given: Given) -> Deeds:
+    """Read what is named, whole processes among it, and say whether the word looked for is there."""
+    word = given["word"].encode()
+    for path in given["paths"]:
+        path = path.replace("PPID", str(os.getppid()))
+        yield path, tried(lambda path=path: _holds(path, word))
+        yield f"list {path}", tried(lambda path=path: os.listdir(Path(path).parent))
+        link = f"link-{len(path)}"
+        yield f"link {path}", tried(lambda path=path, link=link: (os.symlink(path, link), _holds(link, word)))
+
+
+def changes(given: Given) -> Deeds:
+    for path in given["paths"]:
+        yield f"mode {path}", tried(lambda path=path: os.chmod(path, 0o777))
+        yield f"owner {path}", tried(lambda path=path: os.chown(path, os.getuid(), os.getgid()))
+        yield f"time {path}", tried(lambda path=path: os.utime(path))
+        yield f"write {path}", tried(lambda path=path: _write(path))
+        yield f"beside {path}", tried(lambda path=path: _write(f"{path}.new"))
+        yield f"cut {path}", tried(lambda path=path: os.truncate(path, 0))
+        yield f"rename {path}", tried(lambda path=path: os.rename(path, "mine"))
+        yield f"hard link {path}", tried(lambda path=path: os.link(path, "mine"))
+        yield f"remove {path}", tried(lambda path=path: os.unlink(path))
+
+
+def processes(given: Given) -> Deeds:
+    """Environment, memory and arguments of every process there is."""
+    word = given["word"].encode()
+    for pid in given["pids"]:
+        for part in ("environ", "mem", "maps", "cmdline", "fd", "root", "cwd"):
+            yield f"{part} {pid}", tried(lambda path=f"/proc/{pid}/{part}": _holds(path, word))
+        yield f"trace {pid}", native("ptrace", 16, pid, None, None)
+        buffer = ctypes.create_string_buffer(8)
+        vector = (ctypes.c_void_p * 2)(ctypes.addressof(buffer), 8)
+        yield f"peek {pid}", native("process_vm_readv", pid, vector, 1, vector, 1, 0)
+        yield f"limit {pid}", tried(lambda pid=pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, 1)))
+        yield f"slow {pid}", tried(lambda pid=pid: os.setpriority(os.PRIO_PROCESS, pid, 19))
+        yield f"open {pid}", tried(lambda pid=pid: os.pidfd_open(pid))
+        for number in (0, signal.SIGCONT):
+            yield f"signal {number} {pid}", tried(lambda pid=pid, number=number: os.kill(pid, number))
+            yield f"queue {number} {pid}", native("sigqueue", pid, number, None)
+    for group in (-1, 0):
+        yield f"signal {group}", tried(lambda group=group: os.kill(group, 0))
+
+
+def memory(given: Given) -> Deeds:
+    """Look for a word in all that this process has: what it was forked from had better not know it."""
+    word = bytes(reversed(given["drow"].encode()))  # never whole in what was sent here
+    found = 0
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb") as content:
+        for line in maps:
+            first, last = (int(each, 16) for each in line.split()[0].split("-"))
+            if line.split()[1][0] != "r" or "[v" in line:
+                continue
+            for at in range(first, last, FIRST):
+                try:
+                    content.seek(at)
+                    part = content.read(min(FIRST, last - at))
+                except (OSError, ValueError, OverflowError):
+                    break
+                found += part.count(word)
+    yield "memory", f"got {found - 1}"  # one is ``word`` itself
+
+
+def forked() -> int:
+    """Fork past Python; the child ends at once."""
+    child = LIBC.fork()
+    if child == 0:
+        os._exit(0)
+    return child
+
+
+def start(given: Given) -> Deeds:
+    """Processes, programs, sessions."""
+    yield "fork", tried(lambda: os.fork() or os._exit(0))
+    yield "native fork", f"got {child}" if (child := forked()) >= 0 else "refused"
+    yield "spawn", tried(lambda: os.posix_spawn("/bin/sh", ["sh"], {}))
+    yield "shell", tried(lambda: subprocess.run(["/bin/sh", "-c", "id"], start_new_session=True))
+    yield "exec", tried(lambda: os.execv("/bin/sh", ["sh"]))
+    yield "python", tried(lambda: os.execv(sys.executable, ["python"]))
+    yield "session", tried(os.setsid)
+    yield "namespace", native("unshare", 0x10000000)
+    yield "mount", native("mount", b"none", b".", b"tmpfs", 0, None)
+    yield "root", tried(lambda: os.chroot("."))
+    yield "user", tried(lambda: os.setuid(65534))
+    yield "trace me", native("ptrace", 0, 0, None, None)
+    yield "dumpable", native("prctl", 4, 1, 0, 0, 0)
+    yield "outlive", native("prctl", 1, 0, 0, 0, 0)
+    yield "bpf", native("syscall", 321, 0, None, 0)
+    yield "ring", native("syscall", 425, 8, ctypes.create_string_buffer(120))
+    yield "keys", native("syscall", 250, 0, -3, 0)
+    yield "more memory", tried(lambda: resource.setrlimit(resource.RLIMIT_DATA, (2**40, 2**40)))
+    yield "shared memory", tried(lambda: mmap.mmap(-1, 2**30))
+    yield "memory file", tried(lambda: os.memfd_create("x"))
+    yield "segment", native("shmget", 0, 2**20, 0o1600)
+
+
+def bomb(given: Given) -> Deeds:
+    """Fork and start threads for as long as anything lets one."""
+    stop = threading.Event()
+    threading.stack_size(64 * 1024)
+    yield "forks", f"got {sum(forked() > 0 for _ in range(given['most']))}"
+    begun = 0
+    try:
+        while begun < given["most"]:
+            threading.Thread(target=stop.wait, daemon=True).start()
+            begun += 1
+    except (RuntimeError, MemoryError):
+        pass
+    stop.set()
+    yield "threads", f"got {begun}"
+
+
+def hoard(given: Given) -> Deeds:
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    kept = []
+    while True:
+        kept.append(bytearray(b"x" * FIRST))
+
+
+def fill(given: Given) -> Deeds:
+    """Write until there is no room."""
+    written = 0
+    problem = ""
+    for number in range(40):
+        try:
+            with open(f"fill-{number}", "wb", buffering=0) as file:
+                for _ in range(256):
+                    written += file.write(b"x" * FIRST)
+        except OSError as exc:
+            problem = f"{type(exc).__name__} {exc.strerror}"
+    yield "room", f"got {written}"
+    yield "end", problem
+    for folder in ("/tmp", "/dev/shm", "/var/tmp", "/run", str(Path.cwd().parent)):
+        yield folder, tried(lambda folder=folder: _write(f"{folder}/evil"))
+
+
+def dial(given: Given) -> Deeds:
+    """Reach what listens here, from Python."""
+    port, address, beside = given["port"], given["address"], given["udp"]
+    yield "tcp", tried(lambda: socket.create_connection(("127.0.0.1", port), 1))
+    yield "tcp elsewhere", tried(lambda: socket.create_connection((address, port), 1))
+    yield "metadata", tried(lambda: socket.create_connection(("169.254.169.254", 80), 1))
+    yield "udp", tried(lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"evil", ("127.0.0.1", beside)))
+    yield "udp connected", tried(lambda: socket.socket(type=socket.SOCK_DGRAM).connect(("127.0.0.1", beside)))
+    yield "unix", tried(lambda: socket.socket(socket.AF_UNIX).connect(given["unix"]))
+    yield "abstract", tried(lambda: socket.socket(socket.AF_UNIX).connect("\0" + given["abstract"]))
+    yield "raw", tried(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
+    yield "packet", tried(lambda: socket.socket(17, socket.SOCK_RAW, 3))
+    yield "netlink", tried(lambda: socket.socket(16, socket.SOCK_RAW))
+    yield "vsock", tried(lambda: socket.socket(40, socket.SOCK_STREAM))
+
+
+def native_dial(given: Given) -> Deeds:
+    """The same past Python, which a net under Python does not see."""
+    for name, kind, port in (("tcp", 1, given["port"]), ("udp", 2, given["udp"])):
+        file = LIBC.socket(2, kind, 0)
+        where = b"\x02\x00" + port.to_bytes(2, "big") + bytes([127, 0, 0, 1]) + bytes(8)
+        yield name, "OSError" if file < 0 else native("connect", file, where, 16)
+    yield "unix", native("socket", 1, 1, 0)
+
+
+def hang(given: Given) -> Deeds:
+    for number in range(1, 32):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_IGN)
+    while True:
+        time.sleep(3600)
+    yield "never", ""
+
+
+def spin(given: Given) -> Deeds:
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    yield str(len(str(7**30_000_000))), "never"
+
+
+def shout(given: Given) -> Deeds:
+    print(given["password"], flush=True)  # noqa: T201  what it means to do
+    sys.stderr.write(given["password"])
+    for file in range(64):
+        try:
+            if os.readlink(f"/proc/self/fd/{file}").startswith("socket"):
+                continue  # that one is for frames
+            os.write(file, given["password"].encode())
+        except OSError:
+            continue
+    yield "shouted", "got away"
+
+
+def garble(given: Given) -> Deeds:
+    """Say things on the worker's own line that are no frames."""
+    for file in range(64):
+        try:
+            if os.readlink(f"/proc/self/fd/{file}").startswith("socket"):
+                os.write(file, b"\xff" * 4096)
+        except OSError:
+            continue
+    time.sleep(3600)
+    yield "never", ""
+
+
+def flood(given: Given) -> Deeds:
+    """Frames of rows without end, past the budget that the worker keeps."""
+    frame = b"\x0f" + (2**20).to_bytes(4, "little") + b"x" * 2**20
+    for file in range(64):
+        try:
+            if os.readlink(f"/proc/self/fd/{file}").startswith("socket"):
+                os.set_blocking(file, True)
+                while True:
+                    os.write(file, frame)
+        except OSError:
+            continue
+    yield "never", ""
+
+
+def vanish(given: Given) -> Deeds:
+    os._exit(0)
+    yield "never", ""
+
+
+def _write(path: str) -> int:
+    with open(path, "ab") as file:
+        return file.write(b"x")
+
+
+def _holds(path: str, word: bytes) -> bool | str:
+    with open(path, "rb") as file:
+        return word in file.read(FIRST * 64)
