@@ -20,8 +20,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CATALOG_TRUSTED_ORIGINS", default=[])
 CATALOG_KEYS = KeyText(
     required(
         "CATALOG_KEYS",
-        "Secrets are sealed with these keys. Make one with: "
-        "python -c \"from connections.sealing.keyring import make_entry; print(make_entry('k1'))\"",
+        "Secrets are sealed with these keys. Make one with: python -m connections.sealing.keyring k1",
     )
 )
 CATALOG_RUNNER = env.str("CATALOG_RUNNER", default="local")

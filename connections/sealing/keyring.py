@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NoReturn
@@ -190,3 +191,9 @@ def _overlap(key: bytes, form: bytes) -> bool:
 
 def _as_bytes(secret: str | bytes) -> bytes:
     return secret if isinstance(secret, bytes) else secret.encode()
+
+
+if __name__ == "__main__":  # prints a fresh entry: CATALOG_KEYS is needed before any manage.py command can start
+    if len(sys.argv) != 2 or not KEY_ID.match(sys.argv[1]):
+        sys.exit("Say the new key's id: python -m connections.sealing.keyring k2")
+    sys.stdout.write(make_entry(sys.argv[1]) + "\n")

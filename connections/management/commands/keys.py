@@ -1,0 +1,127 @@
+"""``manage.py keys``: counts what each key seals, and moves, renews, retires and erases keys."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from connections.models import Organisation
+from connections.services.errors import Conflict, NotFound
+from connections.services.keys import counting, ending, renewing, rewrapping
+from connections.services.keys.rewrapping import Progress
+
+_WITHOUT_SETTINGS = "To make a key: python -m connections.sealing.keyring ID. It needs no settings."
+
+
+class Command(BaseCommand):
+    help = f"The life of keys. {_WITHOUT_SETTINGS}"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        status = verbs.add_parser("status", help="Count what each key seals, and say which may be retired.")
+        rotate = verbs.add_parser("rotate", help="Seal organisation keys under the ring's newest key.")
+        rekey = verbs.add_parser("rekey", help="Give organisations a new data key and seal their secrets under it.")
+        for verb in (status, rotate):
+            verb.add_argument("--org", metavar="SLUG", help="One organisation only.")
+        which = rekey.add_mutually_exclusive_group(required=True)
+        which.add_argument("--org", metavar="SLUG", help="One organisation.")
+        which.add_argument("--all", action="store_true", help="Every organisation.")
+        for verb, size in ((rotate, rewrapping.BATCH), (rekey, renewing.BATCH)):
+            verb.add_argument("--batch", type=_positive, default=size, help="Rows in one transaction (%(default)s).")
+            verb.add_argument("--dry-run", action="store_true", help="Open and seal everything, and write nothing.")
+        retire = verbs.add_parser("retire", help="Say whether a key may be taken out of CATALOG_KEYS, on record.")
+        retire.add_argument("kid", metavar="KEY", help="The key's id.")
+        erase = verbs.add_parser("erase", help="Delete an organisation's keys: its secrets can never be opened again.")
+        erase.add_argument("--org", metavar="SLUG", required=True)
+        erase.add_argument("--yes", action="store_true", help="Needed: there is no way back but to enter secrets anew.")
+
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        getattr(self, f"_{verb}")(**options)
+
+    def _status(self, org: str | None, **options: Any) -> None:
+        found = counting.counts(_organisation(org))
+        self.stdout.write(f"{'ring key':<34}{'state':<10}{'organisation keys':>18}{'secrets':>10}  may it be retired?")
+        for key in found.ring:
+            self.stdout.write(
+                f"{key.kid:<34}{key.state:<10}{key.organisation_keys:>18}{key.secrets:>10}  {_retirable(key)}"
+            )
+        self.stdout.write(f"\n{'organisation key version':<44}{'organisation keys':>18}{'secrets':>10}")
+        for version in found.versions:
+            self.stdout.write(f"{version.version:<44}{version.organisation_keys:>18}{version.secrets:>10}")
+        self.stdout.write(
+            f"\nSecrets under an older version than their organisation's newest: {found.behind}"
+            f"\nSecrets whose organisation key is erased: {found.keyless}"
+        )
+
+    def _rotate(self, org: str | None, batch: int, dry_run: bool, **options: Any) -> None:
+        organisation = _organisation(org)
+        self.stdout.write(f"Before: {_counted(organisation)}")
+        self._follow("organisation keys", rewrapping.rotate(organisation, batch=batch, dry_run=dry_run), dry_run)
+        self.stdout.write(f"After: {_counted(organisation)}")
+
+    def _rekey(self, org: str | None, batch: int, dry_run: bool, **options: Any) -> None:
+        one = _organisation(org)
+        for organisation in [one] if one else Organisation.objects.order_by("pk").iterator():
+            self.stdout.write(f"{organisation.slug}:")
+            self._follow("secrets", renewing.rekey(organisation, batch=batch, dry_run=dry_run), dry_run)
+
+    def _retire(self, kid: str, **options: Any) -> None:
+        try:
+            ending.retire(kid)
+        except NotFound:
+            raise CommandError(f"There is no key {kid}: CATALOG_KEYS does not hold it, and nothing needs it.") from None
+        except Conflict as exc:
+            raise CommandError(exc.message) from None
+        self.stdout.write(f"Nothing needs the key {kid}. Take it out of CATALOG_KEYS and restart every process.")
+
+    def _erase(self, org: str, yes: bool, **options: Any) -> None:
+        organisation = _organisation(org)
+        if organisation is None or not yes:
+            raise CommandError(f"This ends every stored secret of {org}. Say --yes if that is meant.")
+        ended = ending.erase(organisation)
+        self.stdout.write(
+            f"The keys of {org} are deleted, and {ended} sealed secrets cannot be opened again. "
+            "Backups of the database still hold those keys, sealed under CATALOG_KEYS."
+        )
+
+    def _follow(self, things: str, steps: Iterator[Progress], dry_run: bool) -> None:
+        """Tell each step as it is done, so that whoever kills the run knows how far it came."""
+        step = Progress()
+        for step in steps:
+            self.stdout.write(f"  {step.moved} {things} {'would move' if dry_run else 'moved'}")
+            self.stdout.flush()
+        if step.changed:
+            self.stdout.write(f"  {step.changed} were changed by somebody else meanwhile and left to them.")
+        if step.locked:
+            self.stdout.write(f"  {step.locked} do not open and were left as they are; see: manage.py keys status")
+
+
+def _organisation(slug: str | None) -> Organisation | None:
+    if slug is None:
+        return None
+    found = Organisation.objects.filter(slug=slug).first()
+    if found is None:
+        raise CommandError(f"There is no organisation {slug}.")
+    return found
+
+
+def _counted(organisation: Organisation | None) -> str:
+    found = counting.by_ring_key(organisation)
+    return ", ".join(f"{count} under {kid}" for kid, count in found.items()) or "no organisation keys"
+
+
+def _retirable(key: counting.RingKey) -> str:
+    if key.organisation_keys:
+        locked = " and are locked" if key.state == "missing" else ""
+        return f"no: {key.organisation_keys} organisation keys need it{locked}"
+    return "no: it is the newest" if key.state == "newest" else "yes: 0 need it"
+
+
+def _positive(text: str) -> int:
+    """A number of rows, for argparse. Raises ValueError."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number

@@ -1,0 +1,70 @@
+"""The end of a key: of the ring's, when nothing needs it, and of an organisation's, which ends its secrets."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from connections.models import ConnectionSecrets, Organisation
+from connections.sealing.keyring import KeyRing
+from connections.services.errors import Conflict, NotFound
+from connections.services.keys import counting
+from connections.services.keys.record import record
+
+
+def retire(kid: str) -> None:
+    """Say on record that ``kid`` may be taken out of CATALOG_KEYS. Raises ``Conflict`` while anything needs it.
+
+    Raises ``NotFound`` for a key that is neither in the ring nor needed.
+    """
+    ring = KeyRing.from_settings()
+    needed = counting.needs()[kid]
+    if kid not in ring.ids and not needed:
+        raise NotFound(ring_key=kid)
+    if needed or kid == ring.newest:
+        record("key.retire", kind="ringkey", thing=kid, result="denied", code="conflict", detail={"needed_by": needed})
+        raise Conflict(_refusal(kid, needed, ring))
+    record("key.retire", kind="ringkey", thing=kid)
+
+
+def _refusal(kid: str, needed: int, ring: KeyRing) -> str:
+    if kid not in ring.ids:
+        return (
+            f"The key {kid} is missing from CATALOG_KEYS and {_keys(needed)} need it. Put it back, or have the secrets "
+            "of those organisations entered again and run: manage.py keys rekey"
+        )
+    if kid == ring.newest:
+        return (
+            f"The key {kid} is the newest of CATALOG_KEYS, so new keys are sealed under it ({_keys(needed)} are). "
+            "Append another key first."
+        )
+    return f"{_keys(needed)} need the key {kid}. Run: manage.py keys rotate"
+
+
+def _keys(count: int) -> str:
+    return f"{count} organisation {'key' if count == 1 else 'keys'}"
+
+
+def erase(organisation: Organisation) -> int:
+    """Delete all of an organisation's keys: nothing opens its secrets again. Return how many secrets that ends.
+
+    The sealed rows stay, and their connections are ``locked``. Secrets that are entered later get a new key. Backups
+    of the database still hold the keys, sealed under the ring.
+    """
+    with transaction.atomic():
+        Organisation.objects.select_for_update().get(pk=organisation.pk)
+        keys = list(organisation.keys.select_for_update())
+        ended = ConnectionSecrets.objects.filter(
+            organisation=organisation, key_version__in=[key.version for key in keys]
+        ).count()
+        detail = {"versions": [key.version for key in keys], "secrets": ended}
+        for of in (organisation, None):  # the organisation's own record and the platform's
+            record(
+                "key.erase",
+                of,
+                kind="organisation",
+                thing=organisation.pk,
+                object_label=organisation.slug,
+                detail=detail,
+            )
+        organisation.keys.all().delete()
+    return ended

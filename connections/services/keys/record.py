@@ -1,0 +1,23 @@
+"""Events of work at the terminal, which no user and no API key did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connections.models import Event, Organisation
+
+
+def record(action: str, organisation: Organisation | None = None, *, kind: str, thing: Any, **fields: Any) -> Event:
+    """Insert one event of the system: the organisation's own, or the platform's when there is none.
+
+    Call it in the transaction of what it tells. ``thing`` names what was worked on: an id of at most 36 characters.
+    """
+    return Event.objects.create(
+        organisation=organisation,
+        actor_kind="system",
+        actor_label="terminal",
+        action=action,
+        object_kind=kind,
+        object_id=str(thing),
+        **{"result": "ok", "object_label": str(thing), **fields},
+    )

@@ -1,0 +1,75 @@
+"""Rotation: organisation keys are sealed again under the ring's newest key. No secret is touched.
+
+Each batch is one transaction: its rows, by compare and swap, and the event that tells of them. So a run can be killed
+and started again, and two runs, or a run and a save, do not harm one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from connections.models import Organisation, OrganisationKey
+from connections.sealing import organisation_keys
+from connections.sealing.errors import SealError
+from connections.sealing.keyring import KeyRing
+from connections.services.keys.record import record
+from connections.services.keys.swapping import Swap, swap
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Since the start: ``moved`` to the newer key, ``changed`` by somebody else meanwhile, ``locked`` and so left."""
+
+    moved: int = 0
+    changed: int = 0
+    locked: int = 0
+
+    def __add__(self, other: Progress) -> Progress:
+        return Progress(self.moved + other.moved, self.changed + other.changed, self.locked + other.locked)
+
+
+def rotate(
+    organisation: Organisation | None = None, *, batch: int = BATCH, dry_run: bool = False
+) -> Iterator[Progress]:
+    """Re-wrap what is not under the ring's newest key, of all organisations or one; yield after each batch.
+
+    With ``dry_run``, every key is opened and sealed again, and nothing is written.
+    """
+    ring = KeyRing.from_settings()
+    waiting = OrganisationKey.objects.exclude(ring_key=ring.newest).order_by("pk")
+    if organisation is not None:
+        waiting = waiting.filter(organisation=organisation)
+    total, rows = Progress(), list(waiting[:batch])
+    while rows:
+        swaps = [found for row in rows if (found := _rewrapped(row, ring)) is not None]
+        moved = len(swaps) if dry_run else _store(swaps, ring, organisation)
+        total += Progress(moved, len(swaps) - moved, len(rows) - len(swaps))
+        yield total
+        rows = list(waiting.filter(pk__gt=rows[-1].pk)[:batch])
+
+
+def _rewrapped(row: OrganisationKey, ring: KeyRing) -> Swap | None:
+    """The row's key under the newest ring key, already opened once; None when the key does not open."""
+    wrapped = organisation_keys.WrappedKey(bytes(row.blob), row.ring_key)
+    try:
+        renewed = organisation_keys.rewrap(wrapped, ring, row.organisation_id, row.version)
+    except SealError:
+        return None
+    return Swap(
+        row.pk,
+        {"ring_key": wrapped.kid, "blob": wrapped.blob},
+        {"ring_key": renewed.kid, "blob": renewed.blob},
+    )
+
+
+def _store(swaps: list[Swap], ring: KeyRing, organisation: Organisation | None) -> int:
+    with transaction.atomic():
+        moved = swap(OrganisationKey, swaps)
+        if moved:
+            record("key.rewrap", organisation, kind="ringkey", thing=ring.newest, detail={"organisation_keys": moved})
+    return moved
