@@ -115,7 +115,9 @@ def dsn(source: Server) -> str:
 
 
 @contextlib.contextmanager
-def catalogue(source: Server, database_url: str | None = None, threads: int = 4) -> Iterator[tuple[Web, dict[str, str]]]:
+def catalogue(
+    source: Server, database_url: str | None = None, threads: int = 4
+) -> Iterator[tuple[Web, dict[str, str]]]:
     """The catalogue, served, with organisations ``acme`` and ``globex``, each with a connection ``db`` and a key."""
     folder = Path(tempfile.mkdtemp(prefix="catalogue-bench-"))
     environment = os.environ | {

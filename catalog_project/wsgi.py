@@ -10,6 +10,6 @@ from django.core.wsgi import get_wsgi_application
 
 application = get_wsgi_application()
 
-from connections.sealing.checks import require_keys
+from connections.sealing.checks import require_keys  # noqa: E402  it needs the settings
 
 require_keys()

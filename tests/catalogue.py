@@ -75,7 +75,7 @@ class API:
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """``path`` is under ``/api/v1/orgs/<org>/`` unless it starts with a slash."""
         url = f"/api/v1{path}" if path.startswith("/") else f"/api/v1/orgs/{self.org}/{path}"
-        content = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        content: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
         return self._client.generic(method, url, **content, headers={**self._headers, **headers})
 
     def get(self, path: str, **headers: str) -> Any:

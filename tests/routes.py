@@ -133,7 +133,7 @@ class Asker:
     def ask(self, method: str, route: str, things: Things) -> HttpResponseBase:
         self.client.cookies = SimpleCookie(self._cookies)
         body = BODIES.get(f"{method} {route}")
-        sent = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        sent: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         with transaction.atomic():
             answer = self.client.generic(method, things.path(route) + QUERIES.get(route, ""), **sent, headers=headers)

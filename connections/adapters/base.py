@@ -231,7 +231,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
             raise self._redacted(vouched.refusal() or error) from None
         except MemoryError:
             raise  # the job's budget, not the source; the runner tells it so
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  what a driver raises is translated, or told by its type alone
             known = (
                 vouched.refusal()
                 or self.translate(exc)

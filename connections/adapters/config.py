@@ -53,5 +53,5 @@ class Config(Settings):
 
     @classmethod
     def parse_url(cls, url: str) -> dict[str, Any]:
-        """Settings, secrets among them in the clear, that ``url`` spells. Raises ``ValueError`` without repeating it."""
+        """The settings that ``url`` spells, secrets in the clear. Raises ``ValueError`` without repeating it."""
         raise ValueError("This source has no connection URL.")

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connections.adapters.schema import Problem, pointer
+from connections.adapters.schema import Problem, pointer_told
 from connections.api.middleware import request_id
 from connections.models import APIKey, Connection, Role
 from connections.services import api_keys, connections, events, tenancy
@@ -47,7 +47,9 @@ class View(APIView):
         if not isinstance(body, dict):
             raise Invalid.at("", "Send a JSON object.")
         unknown = [
-            Problem(pointer("", (name,)), "unknown", "This member is not known.") for name in body if name not in known
+            Problem(pointer_told("", (name,)), "unknown", "This member is not known.")
+            for name in body
+            if name not in known
         ]
         if unknown:
             raise Invalid.of(unknown)

@@ -109,7 +109,7 @@ class SealedSecrets:
 
 
 def _refuse_other_leaves(secrets: Mapping[str, Any]) -> None:
-    for name, value in secrets.items():
+    for value in secrets.values():
         if not isinstance(value, str | Mapping):
             raise TypeError(f"A secret is a text, not {type(value).__name__}.")
         if isinstance(value, Mapping):

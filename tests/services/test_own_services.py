@@ -9,7 +9,6 @@ from connections.adapters.errors import EgressDeniedError
 from connections.adapters.limits import Deadline
 from connections.services import jobs, own
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
 
 
