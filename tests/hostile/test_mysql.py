@@ -227,6 +227,23 @@ def test_no_byte_of_a_file_leaves_when_the_server_asks_for_one(runner, where, tm
     assert_unsaid(liar.heard)
 
 
+def test_a_server_that_names_another_is_not_followed(runner):
+    """MariaDB's redirects: in the welcome, in an error, as a variable of the session."""
+    with Liar(lambda wire: wire.silence()) as other:
+        place = b"mysql://127.0.0.1:%d/?user=u&ttl=0" % other.port
+        tracked = b"\x01" + my.sized(my.sized(b"redirect_url") + my.sized(place))
+
+        def welcoming(wire: Wire):
+            number, _ = my.log_in(wire)
+            wire.send(my.packet(number + 1, b"\0\0\0\2\x40\0\0" + my.sized(b"Location: " + place) + my.sized(tracked)))
+            wire.silence()
+
+        for script in (welcoming, my.asking(my.error(4178, b"Server is redirected to: " + place))):
+            with Liar(script) as liar:
+                assert attack(runner, "mysql", at(liar.port), QUERY, timeout=1.5).code != "ok"
+        assert other.accepted == 0
+
+
 def test_json_is_not_taken_on_the_servers_word(runner):
     forged = b'1]],"page":{"forged":true},"rows":[[1'
 
