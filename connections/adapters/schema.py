@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 Path = tuple[str, ...]
 Nested = dict[str, Any]
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _MASK = re.compile(r"(?=.*\S)[\s*•●∙·⦁⬤]+|\s*\[hidden\]\s*")
 
 
@@ -37,6 +38,12 @@ class Problem:
 def pointer(prefix: str, path: Path | tuple[str | int, ...]) -> str:
     """``("auth", "a/b")`` under ``/config`` as ``/config/auth/a~1b``."""
     return prefix + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def pointer_told(prefix: str, path: Path | tuple[str | int, ...]) -> str:
+    """As ``pointer``, up to the first part that is no usual name: a secret may have been sent in a name's place."""
+    odd = next((at for at, part in enumerate(path) if not _NAME.fullmatch(str(part))), len(path))
+    return pointer(prefix, path[:odd])
 
 
 def members(annotation: Any) -> tuple[Any, ...]:
@@ -176,7 +183,7 @@ def split(settings: BaseModel) -> tuple[Nested, Nested]:
     """A validated model as ``(config, secrets)`` in plain JSON; defaults are written out, nulls left out."""
     config: Nested = {}
     secrets: Nested = {}
-    for name, field in type(settings).model_fields.items():
+    for name in type(settings).model_fields:
         value = getattr(settings, name)
         if value is None:
             continue
@@ -201,9 +208,11 @@ def problems(exc: ValidationError, model: type[BaseModel], *, config: str, secre
     found = []
     for error in exc.errors(include_input=False, include_url=False, include_context=False):
         path, secret = _locate(model, error["loc"])
-        code = "required" if error["type"] == "missing" else "unknown" if error["type"] == "extra_forbidden" else "invalid"
+        code = (
+            "required" if error["type"] == "missing" else "unknown" if error["type"] == "extra_forbidden" else "invalid"
+        )
         detail = "This setting is not known." if code == "unknown" else error["msg"].removeprefix("Value error, ")
-        found.append(Problem(pointer(secrets if secret else config, path), code, detail))
+        found.append(Problem(pointer_told(secrets if secret else config, path), code, detail))
     return found
 
 
@@ -230,5 +239,3 @@ def _locate(model: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[tuple[s
             if parts and parts[0] == current.__name__:
                 parts.pop(0)
     return tuple(path), secret
-
-

@@ -167,7 +167,7 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
         if inside is not None:  # names inside what was sent as a secret are not repeated
             found.append(Problem(pointer("/secrets", inside), "invalid", "A secret is a text."))
             continue
-        value, place = schema.get(secrets, path), pointer("/secrets", path)
+        value, place = schema.get(secrets, path), schema.pointer_told("/secrets", path)
         if path in plain:
             found.append(Problem(place, "not_secret", "This is a plain setting: send it in config."))
         elif path not in active:
