@@ -28,6 +28,7 @@ def own(key: bytes) -> str:
         (own(hashlib.sha256(b"a-secret-key-of-decent-length-0123456789").digest()), "catalog.E005"),
         (SAMPLE_KEYS, "catalog.E006"),
     ],
+    ids=["missing", "empty", "no key", "short", "repeated", "the secret key", "its hash", "the sample"],
 )
 def test_an_unusable_ring_is_an_error_of_its_own_id_and_stops_processes_without_checks(settings, keys, expected):
     settings.SECRET_KEY = "a-secret-key-of-decent-length-0123456789"

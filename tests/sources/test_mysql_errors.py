@@ -151,7 +151,7 @@ def test_a_trusted_certificate_is_accepted(mariadb, authority, host, mode):
 
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
-@pytest.mark.parametrize("ca", [None, Authority().certificate])
+@pytest.mark.parametrize("ca", [None, Authority().certificate], ids=["no authority", "another authority"])
 def test_an_authority_that_is_not_trusted_is_refused(mariadb, mode, ca):
     adapter = adapter_of(mariadb, host="localhost", tls={"mode": mode, "ca": ca})
     error = failure(adapter)
