@@ -1,7 +1,8 @@
 """Who gets which worker, and when.
 
 A ticket is a job's place: it waits in its organisation's queue, then holds a worker, then is over. Organisations
-take turns. One may hold more than its share of the workers only while no other waits. A worker goes to one
+take turns. One may hold more than its share of the workers only while no other waits, and never all: what hangs
+cannot be taken back when another comes, so every fourth place is kept for others. A worker goes to one
 realm of one organisation and back to nobody: when another needs its place, it is ended and a blank one is used.
 """
 
@@ -47,6 +48,7 @@ class Pool:
         self._spawn = spawn
         self._wake = wake
         self._share = share
+        self._most = workers - workers // 4
         self._spares = spares
         self._lock = threading.RLock()
         self._tickets: set[Ticket] = set()
@@ -202,6 +204,8 @@ class Pool:
     def _dispatch(self) -> None:
         while self._queues and self._running.total() < self.workers:
             organisation = self._next()
+            if organisation is None:
+                return
             queue = self._queues[organisation]
             ticket = queue.popleft()
             if queue:
@@ -212,9 +216,10 @@ class Pool:
             ticket.worker = self._choose(ticket)
             ticket.granted.set()
 
-    def _next(self) -> str:
-        """The organisation whose turn it is: those within their share first."""
-        return next((name for name in self._queues if self._running[name] < self._share), next(iter(self._queues)))
+    def _next(self) -> str | None:
+        """The organisation whose turn it is: those within their share first. None when all have the most they may."""
+        waiting = [name for name in self._queues if self._running[name] < self._most]
+        return next((name for name in waiting if self._running[name] < self._share), next(iter(waiting), None))
 
     def _choose(self, ticket: Ticket) -> Worker | None:
         """A worker for the ticket; None when its holder must start one."""
