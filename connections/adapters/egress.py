@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from connections.adapters.addresses import LOOPBACK, METADATA, Address, Network, faces, is_public, is_this_host, within
@@ -75,16 +76,22 @@ class Opening:
     @classmethod
     def parse(cls, text: str) -> Self:
         """``10.1.0.0/16``, ``10.1.2.3/32:5432`` or ``[fd00::/8]:5432``."""
-        found = re.fullmatch(r"\[?([0-9a-fA-F.:]+/\d+)\]?(?::(\d+))?", text.strip())
-        if found is None:
-            raise ValueError(f"{text!r} is not a network such as 10.1.0.0/16 or 10.1.2.3/32:5432.")
-        return cls(ipaddress.ip_network(found[1]), int(found[2]) if found[2] else None)
+        return cls(*_network_and_port(text))
 
     def __str__(self) -> str:
         return f"[{self.network}]:{self.port}" if self.port else str(self.network)
 
     def holds(self, address: Address, port: int) -> bool:
         return address.version == self.network.version and address in self.network and self.port in (None, port)
+
+
+@lru_cache(1024)
+def _network_and_port(text: str) -> tuple[Network, int | None]:
+    """Kept, as the same few are read for every preview."""
+    found = re.fullmatch(r"\[?([0-9a-fA-F.:]+/\d+)\]?(?::(\d+))?", text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is not a network such as 10.1.0.0/16 or 10.1.2.3/32:5432.")
+    return ipaddress.ip_network(found[1]), int(found[2]) if found[2] else None
 
 
 def _system_resolver(host: str, port: int) -> list[str]:

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,17 +19,46 @@ FRESH_SECONDS: Final = 60.0
 """How long the addresses of a name are believed: they are looked up for every preview otherwise."""
 DEFAULT_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 
-_known: dict[tuple[tuple[str, int | None], ...], tuple[float, tuple[Opening, ...]]] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found for these very settings, and until when it is believed."""
+
+    settings: tuple[Any, ...]
+    places: tuple[Opening, ...]
+    names: tuple[str, ...]
+    until: float
+
+
+_known: _Known | None = None
 
 
 def places() -> tuple[Opening, ...]:
     """``CATALOG_EGRESS_OWN``; where the catalogue's databases, caches and broker listen; its own addresses."""
-    stated = tuple(Opening.parse(text) for text in settings.CATALOG_EGRESS_OWN)
-    return stated + _resolved(tuple(dict.fromkeys([*_databases(), *_urls(), *_addresses()])))
+    return _look().places
 
 
 def names() -> tuple[str, ...]:
     """The names under which people reach the catalogue, in lower case."""
+    return _look().names
+
+
+def _look() -> _Known:
+    global _known
+    now = (settings.CATALOG_EGRESS_OWN, settings.DATABASES, settings.CACHES, settings.ALLOWED_HOSTS)
+    known = _known
+    if (
+        known is None
+        or time.monotonic() >= known.until
+        or any(a is not b for a, b in zip(now, known.settings, strict=True))
+    ):
+        stated = tuple(Opening.parse(text) for text in settings.CATALOG_EGRESS_OWN)
+        found = _resolved([*_databases(), *_urls(), *_addresses()])
+        known = _known = _Known(now, stated + found, _names(), time.monotonic() + FRESH_SECONDS)
+    return known
+
+
+def _names() -> tuple[str, ...]:
     hosts = (host.lower().removesuffix(".") for host in settings.ALLOWED_HOSTS)
     return tuple(
         host for host in hosts if host[:1] not in ("", "*", ".") and host != "localhost" and not _literal(host)
@@ -69,17 +99,10 @@ def _literal(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _resolved(endpoints: tuple[tuple[str, int | None], ...]) -> tuple[Opening, ...]:
+def _resolved(endpoints: list[tuple[str, int | None]]) -> tuple[Opening, ...]:
     """Their addresses, sorted. A name that does not resolve now is nowhere to go to either."""
-    until, found = _known.get(endpoints, (0.0, ()))
-    if time.monotonic() >= until:
-        places = {(address, port) for host, port in endpoints for address in _look_up(host)}
-        found = tuple(
-            Opening(ipaddress.ip_network(address), port) for address, port in sorted(places, key=lambda each: str(each))
-        )
-        _known.clear()
-        _known[endpoints] = time.monotonic() + FRESH_SECONDS, found
-    return found
+    found = {(address, port) for host, port in endpoints for address in _look_up(host)}
+    return tuple(Opening(ipaddress.ip_network(address), port) for address, port in sorted(found, key=str))
 
 
 def _look_up(host: str) -> set[str]:
