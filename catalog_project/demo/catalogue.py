@@ -97,9 +97,7 @@ def _keys(actor: Actor, known: dict[str, str]) -> dict[str, str]:
 def _user(organisation: Organisation, role: str, password: str | None) -> Kept:
     username = f"{organisation.slug}-{role}"
     password = _login(username, password, is_staff=True)
-    Membership.objects.get_or_create(
-        organisation=organisation, user=_person(username), defaults={"role": role}
-    )
+    Membership.objects.get_or_create(organisation=organisation, user=_person(username), defaults={"role": role})
     return {"username": username, "password": password, "org": organisation.slug, "role": role}
 
 
