@@ -18,7 +18,10 @@ from typing import Any, Final
 HEADER: Final = struct.Struct("<BI")
 ORDER: Final = struct.Struct("<d?")
 """What is left of a job's time, and whether its source needs the network: before the job in a ``JOB`` frame."""
-MAX_PAYLOAD: Final = 64 * 1024 * 1024
+MAX_PAYLOAD: Final = 16 * 1024 * 1024
+"""A frame that says it is longer is not read: whoever reads holds it in memory."""
+MAX_WORDS: Final = 4 * 1024 * 1024
+"""What a worker says of a source in one frame (columns, tables, steps, warnings): its server may make up more."""
 MAX_CHUNK: Final = 1024 * 1024
 _READ: Final = 256 * 1024
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from connections.adapters.errors import AdapterError, InternalError
+from connections.adapters.errors import AdapterError, InternalError, TooLargeError
 from connections.adapters.limits import Deadline
 from connections.adapters.vouching import vouched
 from connections.runner import egress_hook, isolation
 from connections.runner.confinement import Expected, enter, start
-from connections.runner.frames import MAX_CHUNK, ORDER, Channel, Chunk, End, Frame, Head, Kind, StepDone
+from connections.runner.frames import MAX_CHUNK, MAX_WORDS, ORDER, Channel, Chunk, End, Frame, Head, Kind, StepDone
 from connections.runner.jobs import Job, Operation
 from connections.runner.operations import failure, perform
 from connections.runner.warm import Loan, WarmAdapters
@@ -135,8 +135,14 @@ class Worker:
                 for start in range(0, len(data), MAX_CHUNK):
                     self._channel.send(Kind.CHUNK, data[start : start + MAX_CHUNK])
             case Head(columns, content_type):
-                self._channel.send(Kind.HEAD, orjson.dumps({"columns": columns, "content_type": content_type}))
+                self._say(Kind.HEAD, {"columns": columns, "content_type": content_type})
             case StepDone(step):
-                self._channel.send(Kind.STEP, orjson.dumps(step))
+                self._say(Kind.STEP, step)
             case End(fields):
-                self._channel.send(Kind.END, orjson.dumps(fields))
+                self._say(Kind.END, fields)
+
+    def _say(self, kind: Kind, fields: dict[str, Any]) -> None:
+        payload = orjson.dumps(fields)
+        if len(payload) > MAX_WORDS:
+            raise TooLargeError("The source says more of its columns, tables or itself than can be shown.")
+        self._channel.send(kind, payload)

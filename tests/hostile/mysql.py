@@ -72,10 +72,14 @@ def hear(wire: Wire) -> tuple[int, bytes]:
 
 
 def log_in(
-    wire: Wire, *, method: bytes = b"mysql_native_password", context: ssl.SSLContext | None = None
+    wire: Wire,
+    *,
+    method: bytes = b"mysql_native_password",
+    context: ssl.SSLContext | None = None,
+    hello: bytes = b"",
 ) -> tuple[int, bytes]:
     """Greet, do TLS if there is a ``context`` and the client asks; the client's answer."""
-    wire.send(greeting(method, tls=context is not None))
+    wire.send(hello or greeting(method, tls=context is not None))
     number, body = hear(wire)
     if context is not None and len(body) == 32:
         wire.secure(context)
@@ -96,7 +100,9 @@ def asking(*requests: bytes, method: bytes = b"mysql_native_password", context: 
     return script
 
 
-def lying(lie: Lie, described: Sequence[bytes] | None = None, *, prepare: Lie | None = None) -> Script:
+def lying(
+    lie: Lie, described: Sequence[bytes] | None = None, *, prepare: Lie | None = None, hello: bytes = b""
+) -> Script:
     """A server that lets everybody in and calls them plain readers.
 
     It answers the execution of a text that holds ``lie`` by ``lie``, and its preparation by ``prepare``.
@@ -104,7 +110,7 @@ def lying(lie: Lie, described: Sequence[bytes] | None = None, *, prepare: Lie | 
     columns = [column(b"a")] if described is None else described
 
     def script(wire: Wire) -> None:
-        number, _ = log_in(wire)
+        number, _ = log_in(wire, hello=hello)
         wire.send(packet(number + 1, OK))
         text = b""
         while True:

@@ -89,7 +89,9 @@ def asking(request: bytes, *, context: ssl.SSLContext | None = None) -> Script:
     return script
 
 
-def lying(lie: Lie, described: Columns = ((b"a", TEXT),), types: bytes | Callable[[], bytes] = b"") -> Script:
+def lying(
+    lie: Lie, described: Columns = ((b"a", TEXT),), types: bytes | Callable[[], bytes] = b"", welcome: bytes = b""
+) -> Script:
     """A server that lets everybody in, calls them plain readers, and answers a preview's FETCH by ``lie``.
 
     Asked for types that a client does not know it answers the row ``types``.
@@ -97,7 +99,7 @@ def lying(lie: Lie, described: Columns = ((b"a", TEXT),), types: bytes | Callabl
 
     def script(wire: Wire) -> None:
         start(wire)
-        wire.send(WELCOME)
+        wire.send(welcome or WELCOME)
         text = asked = b""
         while True:
             kind, body = _next(wire)

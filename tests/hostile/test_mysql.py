@@ -227,6 +227,16 @@ def test_no_byte_of_a_file_leaves_when_the_server_asks_for_one(runner, where, tm
     assert_unsaid(liar.heard)
 
 
+def test_a_server_that_says_too_much_of_itself_is_not_listened_to(runner):
+    def honest(wire: Wire):
+        wire.send(my.result(COLUMN, [my.row([b"1"])]))
+
+    with Liar(my.lying(honest, hello=my.greeting(version=b"8" * 5 * MIB))) as liar:
+        outcome = attack(runner, "mysql", at(liar.port))
+        assert outcome.code in {"too_large", "deadline"}, outcome.told[:500]
+        assert len(outcome.told) < 100_000
+
+
 def test_a_server_that_names_another_is_not_followed(runner):
     """MariaDB's redirects: in the welcome, in an error, as a variable of the session."""
     with Liar(lambda wire: wire.silence()) as other:

@@ -259,6 +259,21 @@ def test_names_without_end_are_too_large(runner):
     assert outcome.code == "too_large", outcome.told
 
 
+def test_a_server_that_says_too_much_of_itself_is_not_listened_to(runner):
+    welcome = pg.WELCOME.replace(
+        pg.message(b"S", b"server_version\0" + b"17.2\0"),
+        pg.message(b"S", b"server_version\0" + b"1" * 5 * MIB + b"\0"),
+    )
+
+    def honest(wire: Wire):
+        wire.send(pg.row([b"1"]) + pg.complete())
+
+    with Liar(pg.lying(honest, welcome=welcome)) as liar:
+        outcome = attack(runner, "postgresql", at(liar.port))
+        assert outcome.code in {"too_large", "unreachable"}, outcome.told[:500]
+        assert len(outcome.told) < 100_000
+
+
 def test_an_export_of_rows_without_end_is_cut_at_its_budget(runner):
     with Liar(pg.lying(endless_rows)) as liar:
         outcome = attack(runner, "postgresql", at(liar.port), QUERY, limit=10_000, format="ndjson")
