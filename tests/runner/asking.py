@@ -48,7 +48,7 @@ class Asker:
         self.opened += 1
         return self.settings
 
-    def run(
+    def job(
         self,
         operation: str = "read",
         *,
@@ -59,13 +59,12 @@ class Asker:
         budget: Budget | None = None,
         egress: dict[str, Any] | None = None,
         job_id: str | None = None,
-        settings: Callable[[], dict[str, Any]] | None = None,
         source: str = "toy",
-        root: str | None = None,
         limits: tuple[int, int] = (4, 8),
+        root: str | None = None,
         **arguments: Any,
-    ) -> Run:
-        job = Job(
+    ) -> Job:
+        return Job(
             id=job_id or f"job-{next(_ids)}",
             organisation=organisation or self.organisation,
             connection=connection,
@@ -80,7 +79,11 @@ class Asker:
             connection_limit=limits[0],
             organisation_limit=limits[1],
         )
-        return self.runner.run(job, settings or self.open)
+
+    def run(
+        self, operation: str = "read", *, settings: Callable[[], dict[str, Any]] | None = None, **asked: Any
+    ) -> Run:
+        return self.runner.run(self.job(operation, **asked), settings or self.open)
 
     def ask(self, operation: str = "read", **asked: Any) -> Answer:
         answer = Answer()

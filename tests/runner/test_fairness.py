@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from connections.adapters.errors import ThrottledError
+from connections.adapters.errors import CancelledError, ThrottledError
 from connections.runner.runs import Run
 from tests.runner.asking import Asker, toy
 
@@ -22,16 +23,28 @@ FLOOD = 200
 def flooded(asker: Asker) -> Iterator[int]:
     """Inside, 200 jobs that hang were asked for, on 50 connections; how many of them were admitted."""
     admitted: list[Run] = []
+    readers = []
     for number in range(FLOOD):
         with contextlib.suppress(ThrottledError):
             admitted.append(
-                asker.run(query=toy("sleep", seconds=60), organisation="flood", connection=f"c{number % 50}")
+                asker.run(
+                    query=toy("sleep", seconds=60), organisation="flood", connection=f"c{number % 50}", job_id="flood"
+                )
             )
+    for run in admitted:
+        readers.append(threading.Thread(target=_wait_for, args=(run,)))
+        readers[-1].start()
     try:
         yield len(admitted)
     finally:
-        for run in admitted:
-            run.close()
+        asker.runner.cancel("flood", "flood")
+        for reader in readers:
+            reader.join()
+
+
+def _wait_for(run: Run) -> None:
+    with contextlib.suppress(CancelledError):
+        list(run)
 
 
 def timed(asker: Asker, count: int) -> list[float]:

@@ -83,7 +83,7 @@ def open_beneath(
     link, folder, device, pipe or socket. ``field`` points at the setting that holds the name.
     """
     parts = split_name(relative, field=field)
-    with _folder(root) as folder, _worded(relative, field, error):
+    with _worded(relative, field, error), _folder(root) as folder:
         opened = _open(folder, parts, _FILE)
     try:
         _require_plain_file(opened, relative, field, error)
