@@ -8,6 +8,7 @@ import pytest
 from connections.adapters.registry import discover
 from connections.runner import processes, warm
 from connections.runner.supervisor import InlineRunner, LocalRunner
+from connections.runner.zygote import BOOTSTRAP
 from tests.runner.asking import Asker
 from tests.toy import SITE
 
@@ -44,12 +45,9 @@ def own(toy_path: None) -> Iterator[Asker]:
 @pytest.fixture
 def unfiltered(toy_path: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
     """A runner on a kernel that has neither Landlock nor system call filters, as far as it can tell."""
-    absent = (
-        "from connections.runner.isolation import landlock, seccomp; landlock.version = lambda: 0; seccomp.LINUX = 0; "
-    )
-    start, main = processes.BOOTSTRAP.rsplit("; ", 1)
-    start, imported = start.rsplit("; ", 1)
-    monkeypatch.setattr(processes, "BOOTSTRAP", f"{start}; {absent}{imported}; {main}")
+    absent = "import connections.runner.isolation as i; i.landlock.version = lambda: 0; i.seccomp.LINUX = False"
+    start, _, main = BOOTSTRAP.rpartition("; ")
+    monkeypatch.setattr(processes, "BOOTSTRAP", f"{start}; {absent}; {main}")
     runner = LocalRunner()
     yield Asker(runner)
     runner.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ def flooded(asker: Asker) -> Iterator[int]:
     for run in admitted:
         readers.append(threading.Thread(target=_wait_for, args=(run,)))
         readers[-1].start()
+    time.sleep(0.3)  # until they hang
     try:
         yield len(admitted)
     finally:
@@ -57,21 +59,29 @@ def timed(asker: Asker, count: int) -> list[float]:
 
 
 def test_a_flood_that_hangs_is_admitted_to_its_limit_and_slows_nobody(own: Asker):
-    quiet: list[float] = []
-    busy: list[float] = []
+    ratios: list[float] = []
     timed(own, 20)
     for _ in range(TURNS):
-        quiet += timed(own, PREVIEWS)
+        quiet = p95(timed(own, PREVIEWS))
         with flooded(own) as admitted:
             assert admitted == 8
-            busy += timed(own, PREVIEWS)
-        until = time.monotonic() + 10
-        while own.runner.status()["workers"]["running"] and time.monotonic() < until:
-            time.sleep(0.02)
-        time.sleep(0.2)  # until the spares are there
-    p95 = [sorted(values)[int(len(values) * 0.95)] for values in (quiet, busy)]
-    # Half as much again, and two milliseconds: the machine that tests has other things to do. See benchmarks.fairness.
-    assert p95[1] < p95[0] * 1.5 + 0.002, [f"{each * 1000:.2f} ms" for each in p95]
+            ratios.append(p95(timed(own, PREVIEWS)) / quiet)
+        settle(own)
+    # The machine that tests has other things to do, in some turns; benchmarks.fairness measures with more patience.
+    assert statistics.median(ratios) < 1.5, ratios
+
+
+def p95(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.95)]
+
+
+def settle(asker: Asker) -> None:
+    """Wait until the flood's workers are gone and the spares are back."""
+    until = time.monotonic() + 10
+    while (workers := asker.runner.status()["workers"])["running"] or workers["blank"] < 2:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(0.2)
 
 
 def test_hanging_jobs_on_many_connections_leave_workers_for_others(own: Asker):

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from connections.runner import processes, realms
 from connections.runner.isolation import paths, syscalls
 from connections.runner.realms import Realm
 from connections.runner.supervisor import LocalRunner
+from connections.runner.zygote import BOOTSTRAP
 from tests.runner.asking import Asker, gone
 from tests.runner.test_workers import _descendants, _parent
 from tests.toy import SITE
@@ -35,7 +37,7 @@ def toy_is_known(monkeypatch: pytest.MonkeyPatch, toy_path: None) -> None:
 
 def without(monkeypatch: pytest.MonkeyPatch, code: str) -> LocalRunner:
     """A runner on a machine that differs as ``code`` says, with ``i`` the isolation package."""
-    start, _, main = processes.BOOTSTRAP.rpartition("; ")
+    start, _, main = BOOTSTRAP.rpartition("; ")
     code = f"import connections.runner.isolation as i; {code}"
     monkeypatch.setattr(processes, "BOOTSTRAP", f"{start}; exec({code!r}); {main}")
     return LocalRunner()
@@ -116,7 +118,7 @@ def test_a_realm_is_an_organisation_and_a_class_and_the_folder_that_was_there(to
 
 def test_the_classes_have_workers_of_their_own_and_a_folder_made_later_is_seen(own: Asker, tmp_path: Path):
     root = tmp_path / "acme"
-    asked = {"source": "sqlite", "root": str(root), "query": {"sql": "select name from t"}}
+    asked: dict[str, Any] = {"source": "sqlite", "root": str(root), "query": {"sql": "select name from t"}}
     own.settings = {"path": "shop.db"}
     with pytest.raises(AuthorizationError, match=r"There is no 'shop\.db'"):
         own.ask(connection="before", **asked)
@@ -190,6 +192,7 @@ def test_a_killed_supervisor_leaves_no_process_of_a_worker_that_computes():
     script = f"""
 import sys, threading, time; sys.path.append({SITE!r})
 from connections.runner.supervisor import LocalRunner
+from connections.runner.zygote import BOOTSTRAP
 from tests.runner.asking import Asker, toy
 asker = Asker(LocalRunner())
 for what in ("spin", "sleep"):
