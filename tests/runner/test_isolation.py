@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,7 +21,9 @@ from connections.adapters.egress import EgressPolicy
 from connections.adapters.errors import AuthorizationError, InternalError
 from connections.adapters.registry import discover
 from connections.runner import processes, realms
+from connections.runner.confinement import trial
 from connections.runner.isolation import paths, syscalls
+from connections.runner.isolation.libc import prctl
 from connections.runner.realms import Realm
 from connections.runner.supervisor import LocalRunner
 from connections.runner.zygote import BOOTSTRAP
@@ -50,6 +54,11 @@ def without(monkeypatch: pytest.MonkeyPatch, code: str) -> LocalRunner:
         ("i.seccomp.LINUX = False", {"system_calls_filtered"}),
         ("i.namespaces.LINUX = False", {"scratch_bounded", "capabilities_dropped", "network_namespace"}),
         ("i.seccomp._ARCHITECTURES = {}", {"system_calls_filtered"}),
+        (
+            "real = i.namespaces.call; refused = PermissionError(1, 'as containers do'); "
+            "i.namespaces.call = lambda name, *a: exec('raise refused') if name == 'unshare' else real(name, *a)",
+            {"scratch_bounded", "network_namespace"},
+        ),
     ],
 )
 def test_a_mechanism_that_is_missing_is_told_and_the_others_hold(
@@ -93,6 +102,33 @@ def test_a_worker_that_gets_less_than_the_trial_did_is_not_used(toy_path: None, 
         Asker(runner).do("count")
     assert runner.status()["workers"]["running"] == 0
     runner.close()
+
+
+@LINUX
+def test_a_server_that_is_not_root_confines_its_workers_as_well():
+    with tempfile.TemporaryDirectory() as folder:
+        reader, writer = os.pipe()
+        os.chmod(folder, 0o777)
+        child = os.fork()
+        if child == 0:
+            try:
+                os.chdir(folder)
+                if os.getuid() == 0:
+                    os.setgroups([])
+                    os.setgid(65534)
+                    os.setuid(65534)
+                    prctl(4, 1)  # dumpable, as a process is that was started by this user
+                os.write(writer, json.dumps(trial().told()).encode())
+            except OSError as exc:
+                os.write(writer, json.dumps(str(exc)).encode())
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with open(reader, "rb") as answer:
+            told = json.loads(answer.read())
+        os.waitpid(child, 0)
+    assert isinstance(told, dict), told
+    assert all(told.values()), told
 
 
 def test_a_realm_is_an_organisation_and_a_class_and_the_folder_that_was_there(toy_is_known: None, tmp_path: Path):

@@ -79,8 +79,9 @@ def _modules(entry: Path) -> Iterator[str]:
 
 
 def _importable(path: Path) -> bool:
-    if path.is_dir():
-        return path.name == "__pycache__" or path.suffix in _PACKAGE_SUFFIXES or (path / "__init__.py").exists()
+    if os.path.isdir(path):
+        marked = os.path.exists(path / "__init__.py")  # false, too, for a folder that this user may not enter
+        return marked or path.name == "__pycache__" or path.suffix in _PACKAGE_SUFFIXES
     return path.suffix in _MODULE_SUFFIXES
 
 
