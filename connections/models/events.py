@@ -11,9 +11,12 @@ from connections.models.tenancy import Organisation
 
 
 class EventSeal(Identified):
-    """A batch of committed events, chained: ``digest`` covers the batch and the digest before it."""
+    """A batch of committed events, chained: ``digest`` covers the batch and the digest before it.
 
-    organisation = models.ForeignKey(Organisation, models.PROTECT, null=True, related_name="+")
+    Like the events, it outlives its organisation. The database lets nobody change or delete one.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
     number = models.PositiveBigIntegerField()
     previous = models.CharField(max_length=64, blank=True)
     digest = models.CharField(max_length=64)
@@ -33,7 +36,8 @@ class EventSeal(Identified):
 class Event(Identified):
     """One action. ``actor_label`` and ``object_label`` outlive what they name; ``changes`` never holds a secret.
 
-    ``result`` is ``ok``, ``denied``, ``failed`` or, for work in progress, ``started``.
+    ``result`` is ``ok``, ``denied``, ``failed`` or, for work in progress, ``started``. The database lets nobody change
+    an event but to give it, once, its seal and its position in that, from 1.
     """
 
     organisation = models.ForeignKey(Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
@@ -65,4 +69,5 @@ class Event(Identified):
         indexes = [
             models.Index(fields=["organisation", "-at", "-id"], name="events_newest_first"),
             models.Index(fields=["organisation", "object_id", "-at"], name="events_of_an_object"),
+            models.Index(fields=["organisation", "at", "id"], condition=models.Q(seal=None), name="events_unsealed"),
         ]

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 
 from connections.models import APIKey, Connection, Event, Membership, StatusCheck
 from connections.services import events
-from tests.catalogue import Tenant
+from tests.catalogue import Tenant, forget_events
 
 FILE = {"path": "shop.sqlite3"}
 QUERY = {"query": {"sql": "select 1 as one"}}
@@ -23,7 +23,7 @@ def recorded(tenant: Tenant | None, **wanted: Any) -> list[tuple[str, str, str]]
 
 
 def test_each_action_is_on_record_with_who_what_and_which_version(acme: Tenant) -> None:
-    Event.objects.all().delete()
+    forget_events()
     acme.sqlite()
     api = acme.api("admin")
     steps: list[tuple[Any, list[tuple[str, str, str]]]] = [
@@ -77,7 +77,7 @@ def test_each_action_is_on_record_with_who_what_and_which_version(acme: Tenant) 
         (lambda: api.delete("connections/shop/"), [("connection.delete", "ok", "")]),
     ]
     for act, expected in steps:
-        Event.objects.all().delete()
+        forget_events()
         act()
         found = recorded(acme)
         if expected[-1][2] == "invalid":  # what a missing file is called is the source's to say
@@ -90,7 +90,7 @@ def test_each_action_is_on_record_with_who_what_and_which_version(acme: Tenant) 
 
 def test_reading_leaves_no_event(acme: Tenant) -> None:
     acme.sqlite()
-    Event.objects.all().delete()
+    forget_events()
     api = acme.api("admin")
     for path in ("", "connections/", "connections/shop/", "connections/shop/status/history/", "members/", "api-keys/"):
         assert api.get(path).status_code == 200
@@ -99,7 +99,7 @@ def test_reading_leaves_no_event(acme: Tenant) -> None:
 
 def test_a_forbidden_attempt_is_on_the_organisations_record(acme: Tenant) -> None:
     acme.sqlite()
-    Event.objects.all().delete()
+    forget_events()
     assert acme.api("viewer").patch("connections/shop/", {"name": "X"}).status_code == 403
     assert recorded(acme) == [("access.denied", "denied", "forbidden")]
     event = Event.objects.get()
@@ -112,7 +112,7 @@ def test_an_attempt_at_anothers_is_on_ones_own_record_without_names_and_on_the_p
     acme: Tenant, globex: Tenant, kind: str
 ) -> None:
     globex.sqlite("Secret plans")
-    Event.objects.all().delete()
+    forget_events()
     path = "/orgs/globex/connections/secret-plans/"
     if kind == "key":
         assert acme.api("editor").get(path).status_code == 404
@@ -128,13 +128,13 @@ def test_an_attempt_at_anothers_is_on_ones_own_record_without_names_and_on_the_p
 
 def test_an_id_of_anothers_in_ones_own_path_is_on_record(acme: Tenant, globex: Tenant) -> None:
     theirs = Membership.objects.get(user=globex.people["viewer"]).pk
-    Event.objects.all().delete()
+    forget_events()
     assert acme.api("admin").delete(f"members/{theirs}/").status_code == 404
     assert recorded(acme) == [("access.denied", "denied", "not_found")]
 
 
 def test_a_mistyped_name_in_ones_own_organisation_is_no_attempt_at_anothers(acme: Tenant) -> None:
-    Event.objects.all().delete()
+    forget_events()
     assert acme.api("editor").get("connections/nothing/").status_code == 404
     assert recorded(acme) == []
 
@@ -195,7 +195,7 @@ def test_without_its_event_nothing_is_done(acme: Tenant, monkeypatch: pytest.Mon
 
 
 def test_work_that_fails_by_a_bug_is_on_record_as_failed(acme: Tenant) -> None:
-    Event.objects.all().delete()
+    forget_events()
     with pytest.raises(ZeroDivisionError), events.work(acme.actor(), "connection.check"):
         raise ZeroDivisionError
     assert recorded(acme) == [("connection.check", "started", ""), ("connection.check", "failed", "internal")]

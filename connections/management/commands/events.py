@@ -1,0 +1,91 @@
+"""``manage.py events``: seals the record, checks it, and closes what was started and never finished."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import defaultdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from connections.services import seals, sweeping, verification
+from connections.services.verification import Anchor, Verdict
+
+
+class Command(BaseCommand):
+    help = "The record of events. Run `seal` every minute and `sweep` every ten; keep what `verify` prints elsewhere."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        verbs.add_parser("seal", help="Chain the events that were committed since the last time.")
+        verify = verbs.add_parser("verify", help="Check every chain, or one; print the head of each.")
+        verify.add_argument("--chain", help=f"An organisation's slug, or {verification.PLATFORM}.")
+        verify.add_argument(
+            "--anchor",
+            action="append",
+            default=[],
+            metavar="[CHAIN=]NUMBER:DIGEST",
+            help="A head that was printed earlier. CHAIN may be left out with --chain. Repeatable.",
+        )
+        verify.add_argument(
+            "--anchors", type=Path, metavar="FILE", help="Earlier output of verify, with all its heads."
+        )
+        sweep = verbs.add_parser("sweep", help="Record as failed what was started and can be running no more.")
+        usual = sweeping.LOOKBACK.total_seconds() / 3600
+        sweep.add_argument("--hours", type=float, default=usual, help="How far to look back (%(default)g).")
+
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        getattr(self, f"_{verb}")(**options)
+
+    def _seal(self, **options: Any) -> None:
+        self.stdout.write(f"{seals.seal()} events sealed.")
+
+    def _sweep(self, hours: float, **options: Any) -> None:
+        self.stdout.write(f"{sweeping.sweep(timedelta(hours=hours))} interrupted jobs closed.")
+
+    def _verify(self, chain: str | None, anchor: list[str], anchors: Path | None, **options: Any) -> None:
+        found = verification.chains()
+        if chain is not None and chain not in found:
+            raise CommandError(
+                f"There is no chain {chain}. A chain is an organisation's slug or {verification.PLATFORM}."
+            )
+        known = _anchors(anchor, chain, anchors)
+        wanted = [chain] if chain is not None else [*found, *sorted({*known} - {*found})]
+        broken = 0
+        for name in wanted:
+            if name in found:
+                verdict = verification.verify(name, found[name], known[name])
+            else:
+                verdict = Verdict(name, findings=["The whole chain is missing."])
+            broken += bool(verdict.findings)
+            self._tell(verdict)
+        if broken:
+            raise CommandError(f"{broken} of {len(wanted)} chains are not as they were sealed.", returncode=2)
+
+    def _tell(self, verdict: Verdict) -> None:
+        head = f"{verdict.head.number}:{verdict.head.digest}" if verdict.head else "0:"
+        state = "BROKEN" if verdict.findings else "ok"
+        tail = (
+            f", {verdict.unsealed} unsealed since {verdict.unsealed_since:%Y-%m-%d %H:%M:%SZ}"
+            if verdict.unsealed
+            else ""
+        )
+        self.stdout.write(f"{verdict.chain}={head} {state}, {verdict.events} events{tail}")
+        for text in verdict.findings:
+            self.stdout.write(f"  {text}")
+
+
+def _anchors(texts: list[str], chain: str | None, file: Path | None) -> defaultdict[str, list[Anchor]]:
+    """Anchors by chain, from the command line and from the lines of ``file`` that have one."""
+    found: defaultdict[str, list[Anchor]] = defaultdict(list)
+    lines = [line.split()[0] for line in file.read_text().splitlines() if "=" in line[:80]] if file else []
+    for text in [*texts, *lines]:
+        name, _, value = text.rpartition("=")
+        number, _, digest = value.partition(":")
+        if not number.isdigit() or not (name or chain):
+            raise CommandError(f"{text} is not an anchor such as acme=12:3f…, as verify prints it.")
+        if int(number):
+            found[name or str(chain)].append(Anchor(int(number), digest))
+    return found
