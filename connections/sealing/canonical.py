@@ -21,6 +21,8 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int):  # most values; telling a Mapping takes longer
+        return value
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("Canonical JSON has text keys only.")
