@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from connections.models import Organisation, Role
-from connections.services.errors import Forbidden
+from connections.services.errors import Forbidden, NotFound
+
+
+class Owned(Protocol):
+    @property
+    def organisation_id(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,12 @@ class Actor:
         """Whether this actor has the rights of ``role``."""
         return self.role.covers(role)
 
-    def require(self, role: Role) -> None:
-        """Raise ``Forbidden`` unless this actor has the rights of ``role``."""
+    def require(self, role: Role, *things: Owned | None) -> None:
+        """Raise ``NotFound`` for a thing that is another organisation's, ``Forbidden`` without the rights of ``role``.
+
+        Every service that is handed a row asks this first: who looked the row up is not its business.
+        """
+        if any(thing is not None and thing.organisation_id != self.organisation_id for thing in things):
+            raise NotFound
         if not self.may(role):
             raise Forbidden(f"This needs the role {role.label.lower()}; yours is {self.role.label.lower()}.")

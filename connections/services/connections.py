@@ -119,7 +119,7 @@ def update(
 
     ``if_match`` names the versions that may be changed.
     """
-    actor.require(Role.EDITOR)
+    actor.require(Role.EDITOR, connection)
     plain = _plain_fields(change)
     _require_version(connection, if_match, version)
     draft = _draft(connection, change, always=verify is not None)
@@ -146,7 +146,7 @@ def delete(
     actor: Actor, connection: Connection, *, if_match: Collection[int] | None = None, version: int | None = None
 ) -> None:
     """Delete a connection with its secrets and checks; its events stay."""
-    actor.require(Role.EDITOR)
+    actor.require(Role.EDITOR, connection)
     _require_version(connection, if_match, version)
     with transaction.atomic():
         events.record(actor, "connection.delete", connection)
@@ -155,7 +155,7 @@ def delete(
 
 def pause(actor: Actor, connection: Connection, reason: Any) -> Connection:
     """Stop all use of a connection, and say why. Pausing a paused one changes its reason."""
-    actor.require(Role.EDITOR)
+    actor.require(Role.EDITOR, connection)
     if not isinstance(reason, str) or len(reason) > 500 or "\0" in reason:
         raise Invalid.at("/reason", "The reason is a text of at most 500 characters.")
     if connection.paused_at is not None and connection.paused_reason == reason:
@@ -165,7 +165,7 @@ def pause(actor: Actor, connection: Connection, reason: Any) -> Connection:
 
 def resume(actor: Actor, connection: Connection) -> Connection:
     """Allow use again."""
-    actor.require(Role.EDITOR)
+    actor.require(Role.EDITOR, connection)
     if connection.paused_at is None:
         return connection
     return _set_pause(actor, connection, reason=None, action="connection.resume")
@@ -173,7 +173,7 @@ def resume(actor: Actor, connection: Connection) -> Connection:
 
 def clone(actor: Actor, connection: Connection, name: str | None = None) -> Connection:
     """A copy without secrets, named ``name`` or after the original."""
-    actor.require(Role.EDITOR)
+    actor.require(Role.EDITOR, connection)
     plain = _plain_fields(Change(name=name if name is not None else f"{connection.name[:190]} (copy)"))
     sources.chosen(connection.source, actor.organisation)
     copy = Connection(

@@ -84,7 +84,7 @@ class Stream:
 
 def read(actor: Actor, connection: Connection, request: Request) -> Stream:
     """Start a preview or export, up to its first batch: a failure until then is raised here."""
-    actor.require(Role.ANALYST)
+    actor.require(Role.ANALYST, connection)
     adapter = state.require_usable(connection)
     limits = _limits(actor, request)
     if request.limit is None:
@@ -163,7 +163,7 @@ def columns(actor: Actor, connection: Connection, path: list[str]) -> dict[str, 
 
 
 def _browse(actor: Actor, connection: Connection, operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
-    actor.require(Role.ANALYST)
+    actor.require(Role.ANALYST, connection)
     adapter = state.require_usable(connection)
     with (
         events.work(actor, f"connection.{operation}", connection),

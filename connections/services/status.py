@@ -31,14 +31,14 @@ def test(actor: Actor, source: Any, config: Any, secrets: Any) -> Report:
 
 def test_changed(actor: Actor, connection: Connection, config: Any, secrets: Any) -> Report:
     """Check unsaved edits of a connection, its stored secrets merged under the endpoint rule."""
-    actor.require(Role.EDITOR)
+    actor.require(Role.EDITOR, connection)
     adapter = sources.editable(connection.source, actor.organisation)
     return test_draft(actor, drafts.changed(adapter, connection, config, secrets), connection)
 
 
 def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None) -> Report:  # noqa: PT028
     """Check a draft in a worker of its own."""
-    actor.require(Role.EDITOR)
+    actor.require(Role.EDITOR, connection)
     sources.usable(draft.adapter.id, actor.organisation)
     if connection is not None:
         state.require_running(connection)
@@ -62,7 +62,7 @@ def require_passing(actor: Actor, connection: Connection | None = None) -> Any:
 
 def check(actor: Actor, connection: Connection) -> Report:
     """Check a saved connection now; the result becomes its status and part of its history."""
-    actor.require(Role.ANALYST)
+    actor.require(Role.ANALYST, connection)
     adapter = state.require_usable(connection)
     with events.work(actor, "connection.check", connection) as outcome:
         report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), connection)
@@ -100,7 +100,7 @@ def last(actor: Actor, connection: Connection) -> Report | None:
 
 def history(actor: Actor, connection: Connection) -> QuerySet[StatusCheck]:
     """All checks of a connection, newest first."""
-    actor.require(Role.VIEWER)
+    actor.require(Role.VIEWER, connection)
     return StatusCheck.objects.all().visible_to(actor).filter(connection=connection)
 
 
