@@ -77,7 +77,9 @@ def test_nothing_is_run_unpickled_or_trusted_blindly(path):
         assert tail not in {"read_pickle", "read_sql", "read_hdf", "mark_safe"}, f"{path}:{call.lineno} calls {name}"
         for keyword in call.keywords:
             value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
-            assert (keyword.arg, value) not in FORBIDDEN_ARGUMENTS, f"{path}:{call.lineno} passes {keyword.arg}={value}"
+            assert (keyword.arg, value) not in FORBIDDEN_ARGUMENTS, (
+                f"{path}:{call.lineno} passes {keyword.arg}={value!r}"
+            )
     assert not imports(path) & FORBIDDEN_IMPORTS
 
 

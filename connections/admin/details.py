@@ -23,7 +23,7 @@ class TagsField(forms.CharField):
         return [tag.strip() for tag in str(value or "").split(",") if tag.strip()]
 
     def prepare_value(self, value: Any) -> Any:
-        return ", ".join(value) if isinstance(value, list) else value
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
 
     def run_validators(self, value: Any) -> None:
         for tag in value:

@@ -43,6 +43,8 @@ class JSONParser(parsers.BaseParser):
         except (RecursionError, ValueError) as exc:
             if isinstance(exc, RepeatedMember):
                 raise Invalid.at("", "A member is given twice.") from None
+            if isinstance(exc, NotANumber):
+                raise Invalid.at("", "NaN and infinities are no JSON; send them as texts.") from None
             raise Invalid.at("", "The body is nested too deeply, or holds a number that is too large.") from None
         if b"\\u" in body and _has_half_a_character(found):
             raise Invalid.at("", "The body holds half of a surrogate pair, which is no character.")
@@ -79,5 +81,9 @@ def _has_half_a_character(found: Any) -> bool:
     return False
 
 
+class NotANumber(ValueError):
+    pass
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+    raise NotANumber

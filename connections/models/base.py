@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from django.db import models
 
@@ -47,4 +47,24 @@ class Identified(models.Model):
         return f"<{type(self).__name__} {self.pk}>"
 
 
-JSONObject = dict[str, Any]
+class ObjectField(models.JSONField):
+    """A JSON object. What is stored and is none reads as an empty one: a broken row must break no page."""
+
+    empty: ClassVar[type] = dict
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        try:
+            found = super().from_db_value(value, expression, connection)
+        except ValueError:
+            return self.empty()
+        return found if isinstance(found, self.empty) else self.empty()
+
+    def deconstruct(self) -> Any:
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs  # the column is the same
+
+
+class ListField(ObjectField):
+    """A JSON list, read as ``ObjectField`` is."""
+
+    empty = list

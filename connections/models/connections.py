@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from connections.models.base import Identified, TenantQuerySet
+from connections.models.base import Identified, ListField, ObjectField, TenantQuerySet
 from connections.models.tenancy import Organisation
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class Connection(Identified):
     name = models.CharField(_("name"), max_length=200)
     source = models.CharField(_("source"), max_length=64)
     description = models.TextField(_("description"), blank=True, max_length=10_000)
-    tags = models.JSONField(_("tags"), default=list, blank=True)
+    tags = ListField(_("tags"), default=list, blank=True)
     environment = models.CharField(_("environment"), max_length=64, blank=True)
-    config = models.JSONField(default=dict)
+    config = ObjectField(default=dict)
     schema_version = models.PositiveIntegerField(default=1)
     version = models.PositiveIntegerField(default=1)
     access_version = models.PositiveIntegerField(default=1)

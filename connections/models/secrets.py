@@ -7,7 +7,7 @@ from typing import NoReturn
 from django.db import models
 from django.utils import timezone
 
-from connections.models.base import Identified, TenantQuerySet
+from connections.models.base import Identified, ObjectField, TenantQuerySet
 from connections.models.connections import Connection
 from connections.models.tenancy import Organisation
 
@@ -43,7 +43,7 @@ class ConnectionSecrets(Identified):
     generation = models.PositiveIntegerField()
     key_version = models.PositiveIntegerField(default=1)
     blob = SealedField()
-    names = models.JSONField(default=dict)
+    names = ObjectField(default=dict)
     fingerprint = models.CharField(max_length=64)
     problem = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(default=timezone.now)

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from connections.models.base import Identified, TenantQuerySet
+from connections.models.base import Identified, ObjectField, TenantQuerySet
 from connections.models.connections import Connection
 from connections.models.tenancy import Organisation
 
@@ -19,7 +19,7 @@ class StatusCheck(Identified):
     access_version = models.PositiveIntegerField()
     ok = models.BooleanField(_("ok"), null=True)
     code = models.CharField(_("code"), max_length=64, blank=True)
-    report = models.JSONField(default=dict)
+    report = ObjectField(default=dict)
     duration_ms = models.FloatField(_("duration"))
     site = models.CharField(_("site"), max_length=64)
     checked_at = models.DateTimeField(_("checked at"), default=timezone.now)

@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from connections.models.base import Identified, TenantQuerySet
+from connections.models.base import Identified, ListField, ObjectField, TenantQuerySet
 
 
 class Role(models.TextChoices):
@@ -32,16 +32,16 @@ class Organisation(Identified):
 
     slug = models.SlugField(_("slug"), max_length=63, unique=True)
     name = models.CharField(_("name"), max_length=200)
-    sources = models.JSONField(
+    sources = ListField(
         _("allowed sources"), default=list, blank=True, help_text=_("Source ids; empty allows all that are installed.")
     )
-    egress = models.JSONField(
+    egress = ListField(
         _("opened networks"),
         default=list,
         blank=True,
         help_text=_("Private networks that this organisation may reach, such as 10.1.0.0/16 or 10.1.2.3/32:5432."),
     )
-    budgets = models.JSONField(
+    budgets = ObjectField(
         _("budgets"),
         default=dict,
         blank=True,

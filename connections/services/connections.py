@@ -137,7 +137,7 @@ def update(
             changes |= _apply(row, draft)
         if changes:
             row.version += 1
-            row.save()
+            row.save(update_fields=[*plain, "version", "updated_at"])  # what cannot be read stays as it is
             events.record(actor, "connection.update", row, changes=changes)
     return get(actor, connection.slug)
 

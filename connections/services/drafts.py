@@ -187,7 +187,9 @@ def _validate(model: type[BaseModel], whole: Nested, found: list[Problem]) -> tu
     try:
         settings = model.model_validate(whole)
     except ValidationError as exc:
+        # What is wrong in secrets is told there once, not in config too: both were joined to be validated.
         known = {problem.pointer for problem in found}
+        known |= {place.replace("/secrets", "/config", 1) for place in known if place.startswith("/secrets")}
         more = schema.problems(exc, model, config="/config", secrets="/secrets")
         return None, [problem for problem in more if problem.pointer not in known]
     if not found and len(settings.model_dump_json()) > MAX_CONFIG_BYTES:

@@ -214,7 +214,11 @@ def test_an_answer_that_is_no_address_leads_nowhere(answer):
 
 
 def test_a_resolver_that_does_not_answer_ends_at_the_deadline():
-    policy = EgressPolicy(resolver=lambda host, port: time.sleep(5) or ["8.8.8.8"])
+    def slow(host: str, port: int) -> list[str]:
+        time.sleep(5)
+        return ["8.8.8.8"]
+
+    policy = EgressPolicy(resolver=slow)
     started = time.monotonic()
     with pytest.raises(AdapterError) as caught:
         policy.connect("slow.example", 80, Deadline.after(0.5))
@@ -224,7 +228,12 @@ def test_a_resolver_that_does_not_answer_ends_at_the_deadline():
 
 def test_a_name_over_253_characters_is_not_looked_up():
     asked: list[str] = []
-    policy = EgressPolicy(resolver=lambda host, port: asked.append(host) or ["8.8.8.8"])
+
+    def remembering(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["8.8.8.8"]
+
+    policy = EgressPolicy(resolver=remembering)
     for host in (".".join(["a" * 60] * 5), "a" * 64 + ".example"):
         with pytest.raises(InvalidError):
             policy.reach(host, 80, Deadline.after(5))

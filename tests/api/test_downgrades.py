@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from connections.models import Event
@@ -10,7 +12,7 @@ from tests.catalogue import CANARY, Tenant
 PLAIN = {"host": "db.example.com", "database": "sales", "user": "reader"}
 
 
-def create(tenant: Tenant, source: str = "postgresql", **config: object) -> dict[str, object]:
+def create(tenant: Tenant, source: str = "postgresql", **config: object) -> dict[str, Any]:
     body = {"name": "Warehouse", "source": source, "config": {**PLAIN, **config}, "secrets": {"password": CANARY}}
     answer = tenant.api().post("connections/", body)
     assert answer.status_code == 201, answer.content

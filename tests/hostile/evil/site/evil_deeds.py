@@ -27,9 +27,9 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 FIRST = 2**20
 
 
-def tried(deed: Callable[[], Any]) -> str:
+def tried(deed: Callable[..., Any], *arguments: Any) -> str:
     try:
-        return f"got {deed()!r}"
+        return f"got {deed(*arguments)!r}"
     except Exception as exc:  # noqa: BLE001  whatever stops it
         return f"{type(exc).__name__} {exc}"
 
@@ -50,23 +50,28 @@ def files(given: Given) -> Deeds:
     word = given["word"].encode()
     for path in given["paths"]:
         path = path.replace("PPID", str(os.getppid()))
-        yield path, tried(lambda path=path: _holds(path, word))
-        yield f"list {path}", tried(lambda path=path: os.listdir(Path(path).parent))
+        yield path, tried(_holds, path, word)
+        yield f"list {path}", tried(os.listdir, Path(path).parent)
         link = f"link-{len(path)}"
-        yield f"link {path}", tried(lambda path=path, link=link: (os.symlink(path, link), _holds(link, word)))
+        yield f"link {path}", tried(_linked, path, link, word)
+
+
+def _linked(path: str, link: str, word: bytes) -> Any:
+    os.symlink(path, link)
+    return _holds(link, word)
 
 
 def changes(given: Given) -> Deeds:
     for path in given["paths"]:
-        yield f"mode {path}", tried(lambda path=path: os.chmod(path, 0o777))
-        yield f"owner {path}", tried(lambda path=path: os.chown(path, os.getuid(), os.getgid()))
-        yield f"time {path}", tried(lambda path=path: os.utime(path))
-        yield f"write {path}", tried(lambda path=path: _write(path))
-        yield f"beside {path}", tried(lambda path=path: _write(f"{path}.new"))
-        yield f"cut {path}", tried(lambda path=path: os.truncate(path, 0))
-        yield f"rename {path}", tried(lambda path=path: os.rename(path, "mine"))
-        yield f"hard link {path}", tried(lambda path=path: os.link(path, "mine"))
-        yield f"remove {path}", tried(lambda path=path: os.unlink(path))
+        yield f"mode {path}", tried(os.chmod, path, 0o777)
+        yield f"owner {path}", tried(os.chown, path, os.getuid(), os.getgid())
+        yield f"time {path}", tried(os.utime, path)
+        yield f"write {path}", tried(_write, path)
+        yield f"beside {path}", tried(_write, f"{path}.new")
+        yield f"cut {path}", tried(os.truncate, path, 0)
+        yield f"rename {path}", tried(os.rename, path, "mine")
+        yield f"hard link {path}", tried(os.link, path, "mine")
+        yield f"remove {path}", tried(os.unlink, path)
 
 
 def processes(given: Given) -> Deeds:
@@ -74,19 +79,19 @@ def processes(given: Given) -> Deeds:
     word = given["word"].encode()
     for pid in given["pids"]:
         for part in ("environ", "mem", "maps", "cmdline", "fd", "root", "cwd"):
-            yield f"{part} {pid}", tried(lambda path=f"/proc/{pid}/{part}": _holds(path, word))
+            yield f"{part} {pid}", tried(_holds, f"/proc/{pid}/{part}", word)
         yield f"trace {pid}", native("ptrace", 16, pid, None, None)
         buffer = ctypes.create_string_buffer(8)
         vector = (ctypes.c_void_p * 2)(ctypes.addressof(buffer), 8)
         yield f"peek {pid}", native("process_vm_readv", pid, vector, 1, vector, 1, 0)
-        yield f"limit {pid}", tried(lambda pid=pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, 1)))
-        yield f"slow {pid}", tried(lambda pid=pid: os.setpriority(os.PRIO_PROCESS, pid, 19))
-        yield f"open {pid}", tried(lambda pid=pid: os.pidfd_open(pid))
+        yield f"limit {pid}", tried(resource.prlimit, pid, resource.RLIMIT_NOFILE, (1, 1))
+        yield f"slow {pid}", tried(os.setpriority, os.PRIO_PROCESS, pid, 19)
+        yield f"open {pid}", tried(os.pidfd_open, pid)
         for number in (0, signal.SIGCONT):
-            yield f"signal {number} {pid}", tried(lambda pid=pid, number=number: os.kill(pid, number))
+            yield f"signal {number} {pid}", tried(os.kill, pid, number)
             yield f"queue {number} {pid}", native("sigqueue", pid, number, None)
     for group in (-1, 0):
-        yield f"signal {group}", tried(lambda group=group: os.kill(group, 0))
+        yield f"signal {group}", tried(os.kill, group, 0)
 
 
 def memory(given: Given) -> Deeds:
@@ -179,7 +184,7 @@ def fill(given: Given) -> Deeds:
     yield "room", f"got {written}"
     yield "end", problem
     for folder in ("/tmp", "/dev/shm", "/var/tmp", "/run", str(Path.cwd().parent)):
-        yield folder, tried(lambda folder=folder: _write(f"{folder}/evil"))
+        yield folder, tried(_write, f"{folder}/evil")
 
 
 def dial(given: Given) -> Deeds:
