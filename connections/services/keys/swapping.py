@@ -32,28 +32,36 @@ def swap(model: type[models.Model], swaps: Sequence[Swap]) -> int:
         return 0
     meta, name = model._meta, connection.ops.quote_name
     old, new = list(swaps[0].old), list(swaps[0].new)
-    columns = ["pk", *(f"old_{column}" for column in old), *(f"new_{column}" for column in new)]
-    row = f"({', '.join(['%s'] * len(columns))})"
-    values = [
-        _value(meta.get_field(column), value)
-        for s in swaps
-        for column, value in (("id", s.pk), *s.old.items(), *s.new.items())
-    ]
+    columns = [meta.get_field(column) for column in ("id", *old, *new)]
+    source, parameters = _source(columns, [(s.pk, *s.old.values(), *s.new.values()) for s in swaps])
+    names = ", ".join(["pk", *(f"old_{column}" for column in old), *(f"new_{column}" for column in new)])
     sql = (
-        f"with swaps ({', '.join(columns)}) as (values {', '.join([row] * len(swaps))}) "  # noqa: S608 our own names
+        f"with swaps ({names}) as ({source}) "  # noqa: S608 our own names
         f"update {name(meta.db_table)} as t set {', '.join(f'{name(c)} = swaps.new_{c}' for c in new)} from swaps "
-        f"where t.id = swaps.pk and {' and '.join(f't.{name(c)} = swaps.old_{c}' for c in old)} returning id"
+        f"where t.id = swaps.pk and {' and '.join(f't.{name(c)} = swaps.old_{c}' for c in old)} returning id, blob"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)  # one statement: a round trip for each row would take most of the time
-        written = len(cursor.fetchall())
-    stored = dict(model._default_manager.filter(pk__in=[s.pk for s in swaps]).values_list("pk", "blob"))
-    agreeing = sum(bytes(stored.get(s.pk, b"")) == s.new["blob"] for s in swaps)
+        cursor.execute(sql, parameters)  # one statement: a round trip for each row would take most of the time
+        stored = cursor.fetchall()
+    due = {_value(meta.pk, s.pk): s.new["blob"] for s in swaps}
+    written, agreeing = len(stored), sum(bytes(blob) == due[pk] for pk, blob in stored)
     if agreeing != written:
         raise WriteNotVerified(
             f"{written} rows of {meta.db_table} were written, and {agreeing} read back as written. Nothing was kept."
         )
     return written
+
+
+def _source(columns: Sequence[Any], rows: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
+    """SQL that selects ``rows``, and its parameters: on PostgreSQL one array a column, which it reads the fastest."""
+    by_column = [
+        [_value(column, value) for value in values] for column, values in zip(columns, zip(*rows), strict=True)
+    ]
+    if connection.vendor == "postgresql":
+        arrays = ", ".join(f"%s::{column.rel_db_type(connection)}[]" for column in columns)
+        return f"select * from unnest({arrays})", by_column  # noqa: S608 our own types
+    row = f"({', '.join(['%s'] * len(columns))})"
+    return f"values {', '.join([row] * len(rows))}", [value for values in zip(*by_column) for value in values]
 
 
 def _value(column: Any, value: Any) -> Any:
