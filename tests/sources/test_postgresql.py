@@ -13,7 +13,7 @@ from connections.adapters.contract import Result
 from connections.adapters.errors import DeadlineError, InvalidError, QueryError, QueryForbiddenError
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.query import SQLQuery
-from connections.sources.postgresql import PostgreSQLAdapter, PostgreSQLConfig
+from connections.sources.postgresql import PostgreSQLAdapter, PostgreSQLConfig, guard
 from connections.sources.postgresql.login import APPLICATION
 from tests.sources.postgresql import adapter_of
 from tests.sources.reading import read
@@ -84,6 +84,34 @@ def test_any_limit_gives_its_rows_in_order(adapter, limit):
 def test_an_offset_past_the_end_gives_no_rows(adapter):
     assert read(adapter, "select 1 as a", offset=5).rows == []
     assert read(adapter, ["shop", "orders"], offset=5000).rows == []
+
+
+@pytest.mark.parametrize("offset", [2**31 - 1, 2**31, 2**32 + 7, 2**63, 10**30])
+def test_an_offset_wider_than_the_servers_integers_is_past_the_end(adapter, offset):
+    answer = read(adapter, "select id from shop.orders", offset=offset, count=True)
+    assert (answer.names, answer.rows, answer.total) == (["id"], [], 1000)
+    assert read(adapter, "select id from shop.orders order by id", limit=500, offset=999).rows == [[1000]]
+
+
+@pytest.mark.parametrize("offset", [0, 3, 4, 5, 8, 9, 19, 20, 21, 50])
+@pytest.mark.parametrize("limit", [1, 2, 300])
+def test_an_offset_is_walked_in_steps_without_skipping_or_repeating(adapter, monkeypatch, offset, limit):
+    monkeypatch.setattr(guard, "MOST_MOVED", 4)
+    rows = read(adapter, "select n from generate_series(1, 20) n", limit=limit, offset=offset).rows
+    assert [row[0] for row in rows] == list(range(1, 21))[offset : offset + limit + 1]
+
+
+def test_a_walk_that_fails_or_takes_too_long_leaves_the_session_fit(adapter, monkeypatch):
+    monkeypatch.setattr(guard, "MOST_MOVED", 4)
+    with pytest.raises(QueryError) as caught:
+        read(adapter, "select 1 / (n - 10) from generate_series(1, 20) n", offset=15)
+    assert caught.value.message == "division by zero"
+    started = time.monotonic()
+    with pytest.raises(DeadlineError):
+        read(adapter, "select pg_sleep(0.05) from generate_series(1, 1000) n", offset=900, seconds=1)
+    assert time.monotonic() - started < 3
+    adapter.reset()
+    assert read(adapter, "select 1").value == 1
 
 
 def test_names_are_quoted(adapter):
@@ -197,6 +225,77 @@ def test_what_reads_works(adapter, text, first):
 )
 def test_parameters_are_bound_right(adapter, text, parameters, rows):
     assert read(adapter, text, parameters).rows == rows
+
+
+ORDERS = "select count(*)::int from shop.orders where "
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "rows"),
+    [
+        ("select :a is null", None, [[True]]),
+        ("select :a is null", "x", [[False]]),
+        ("select :a is null", 1, [[False]]),
+        ("select :a is null", ["x"], [[False]]),
+        ("select :a is null, :a", None, [[True, None]]),
+        ("select :a is null, :a", "x", [[False, "x"]]),
+        ("select :a is null, :a", 1.5, [[False, 1.5]]),
+        ("select :a, :a::date", None, [[None, None]]),
+        ("select :a, :a::date", "2024-01-02", [["2024-01-02", "2024-01-02"]]),
+        ("select :a::date + 1, :a", "2024-01-02", [["2024-01-03", "2024-01-02"]]),
+        ("select :a, :a::int", "5", [["5", 5]]),
+        (ORDERS + "(:a is null or customer = :a)", None, [[1000]]),
+        (ORDERS + "(:a is null or customer = :a)", "c7", [[1]]),
+        (ORDERS + "(customer = :a or :a is null)", None, [[1000]]),
+        (ORDERS + "(:a is null or id = :a)", None, [[1000]]),
+        (ORDERS + "(:a is null or id = :a)", "7", [[1]]),
+        (ORDERS + "(:a is null or id = :a)", 7, [[1]]),
+        (ORDERS + "(:a is null or amount > :a)", 1498.5, [[1]]),
+        (ORDERS + "(:a is null or (id > 500) = :a)", True, [[500]]),
+        (ORDERS + "(:a is null or placed < :a)", "2024-01-03", [[1]]),
+        (ORDERS + "(:a is null or placed < :a or :a::date is null)", "2024-01-03", [[1]]),
+        (ORDERS + "(placed::date = :a or customer = :a)", "2024-01-03", [[1]]),
+        (ORDERS + "(customer = :a or placed::date = :a)", "2024-01-03", [[1]]),
+        (ORDERS + "(:a = 'all' or id = :a)", "7", [[1]]),
+        (ORDERS + "(id = :a or :a = 'all')", "7", [[1]]),
+        (ORDERS + "(:a is null or id in (:a))", [7, 8], [[2]]),
+        (ORDERS + "(id in (:a) or customer in (:a))", ["7", "8"], [[2]]),
+        (ORDERS + "(:a is null or id in (:a))", None, [[1000]]),
+        (ORDERS + "(:a is null or id = any(:a))", None, [[1000]]),
+        (ORDERS + "(:a is null or id = any(:a))", [7, 8], [[2]]),
+        (ORDERS + "(:a is null or id = any(:a))", ["7", None], [[1]]),
+        (ORDERS + "(:a is null or customer = any(:a))", ["c7", "c8"], [[2]]),
+        (ORDERS + "(:a is null or customer = any(:a))", [], [[0]]),
+        (ORDERS + "id = coalesce(:a, id)", None, [[1000]]),
+        (ORDERS + "id = coalesce(:a, id) and :a is not null", "7", [[1]]),
+        (ORDERS + "customer = coalesce(:a, customer) or :a is null", None, [[1000]]),
+        ("select :a is null, id from shop.orders order by id limit :a", "1", [[False, 1]]),
+        ("select :a is null, id from shop.orders order by id limit :a", 1, [[False, 1]]),
+        ("select :a is null, n from generate_series(1, 2) n limit :a", None, [[True, 1], [True, 2]]),
+        ("select ':a', $$:a$$, :a is null, :a /* :a */", "$1", [[":a", ":a", False, "$1"]]),
+        ("select date_trunc(:a, placed)::date from shop.orders group by date_trunc(:a, placed) order by 1 limit 1",
+         "year", [["2024-01-01"]]),
+        ("select :a is null, date_trunc(:a, placed)::date from shop.orders group by date_trunc(:a, placed) order by 2 "
+         "limit 1", "year", [[False, "2024-01-01"]]),
+        ("explain (costs off) select :a is null or 'x' = :a", "y", [["Result"]]),
+    ],
+)  # fmt: skip
+def test_a_name_used_twice_is_of_the_type_that_each_place_asks(adapter, text, value, rows):
+    answer = read(adapter, text, {"a": value}, count=True)
+    assert answer.rows == rows
+    assert text.startswith("explain") or answer.total == len(rows)
+
+
+def test_names_that_only_nulls_are_asked_of_leave_the_others_their_types(adapter):
+    text = ORDERS + "(:a is null or :a2 is null) and placed::date = :day and (:day is null or :b is null)"
+    assert read(adapter, text, {"a": None, "a2": "x", "day": "2024-01-02", "b": None}).rows == [[1]]
+
+
+def test_an_error_in_a_text_with_a_name_used_twice_points_into_it(adapter):
+    with pytest.raises(QueryError) as caught:
+        read(adapter, "select :a is null, :a,\n  nope", {"a": "x"})
+    assert caught.value.message == 'column "nope" does not exist'
+    assert "line 2, column 3" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

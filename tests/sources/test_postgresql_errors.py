@@ -151,13 +151,30 @@ def test_a_parameter_whose_type_nothing_tells_is_a_text(postgresql):
     adapter.close()
 
 
-def test_a_parameter_of_two_types_is_explained(postgresql):
+def test_a_parameter_that_grouping_holds_to_one_type_is_explained(postgresql):
+    """Apart, its places would be different expressions to the server; as one, they are of two types."""
     adapter = adapter_of(postgresql)
     with pytest.raises(AdapterError) as caught:
-        read(adapter, "select :a, :a::int", {"a": "5"})
-    adapter.close()
+        read(adapter, "select :n, x + :n from generate_series(1, 3) x group by x + :n", {"n": "5"})
     assert caught.value.code == "query"
     assert ":name::text" in (caught.value.hint or "")
+    assert read(adapter, "select :n::int, x + :n from generate_series(1, 1) x group by x + :n", {"n": "5"}).rows == [
+        [5, 6]
+    ]
+    adapter.close()
+
+
+def test_an_empty_array_without_a_type_is_told_in_the_servers_words(postgresql):
+    error = failed(adapter_of(postgresql), "select array[]")
+    assert "ARRAY[]::integer[]" in (error.hint or "")
+
+
+def test_a_value_that_fits_no_place_is_told_by_itself(postgresql):
+    adapter = adapter_of(postgresql)
+    with pytest.raises(AdapterError) as caught:
+        read(adapter, "select 1 from generate_series(1, 2) x where :a is null or x = :a", {"a": "AA"})
+    adapter.close()
+    assert (caught.value.code, caught.value.message) == ("query", 'invalid input syntax for type integer: "AA"')
 
 
 def test_too_many_connections_is_transient(postgresql):

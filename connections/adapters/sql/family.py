@@ -170,4 +170,5 @@ def counted(statement: Statement) -> Statement | None:
     before = "select count(*) from (\n"
     moves = tuple((ours + len(before), theirs) for ours, theirs in statement.moves)
     # The line ends before the bracket: the text may end in a comment.
-    return replace(statement, text=f"{before}{statement.text}\n) as counted", moves=moves)
+    apart = counted(statement.apart) if statement.apart else None
+    return replace(statement, text=f"{before}{statement.text}\n) as counted", moves=moves, apart=apart)

@@ -4,7 +4,8 @@
     where id in (:ids)           a list: a placeholder for each of its values
     where id = any(:ids)         a list as one array, where the source has arrays
 
-A name used twice is one parameter. A ``%`` is a percent sign.
+A name used twice is one parameter. A ``%`` is a percent sign. A server that takes ``$1`` gives it one type for the
+whole text; where the places ask for different ones, ``Statement.apart`` has a placeholder for each place.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -69,6 +70,8 @@ class Statement:
     moves: tuple[tuple[int, int], ...] = ((0, 0),)
     original: str | None = None
     """The text as it was sent; None for a statement of ours."""
+    apart: Statement | None = None
+    """The same with a placeholder for each place; None where no name stands twice, or the style is not ``$1``."""
 
     def origin(self, place: int) -> int:
         """Where in the user's text the character at ``place`` of ours comes from."""
@@ -122,6 +125,19 @@ def bind(text: str, parameters: Mapping[str, Any], *, lexis: Lexis, style: Style
     for name, value in parameters.items():
         _require_value(name, value)
     writer = _Writer(style)
+    _write(writer, parsed, parameters, arrays=arrays)
+    statement = Statement("".join(writer.parts), tuple(writer.values), parsed.words, tuple(writer.moves), text)
+    if not writer.repeats or style is not Style.DOLLAR:
+        return statement
+    writer = _Writer(style, each_place=True)
+    _write(writer, parsed, parameters, arrays=arrays)
+    return replace(
+        statement,
+        apart=Statement("".join(writer.parts), tuple(writer.values), parsed.words, tuple(writer.moves), text),
+    )
+
+
+def _write(writer: _Writer, parsed: Parsed, parameters: Mapping[str, Any], *, arrays: bool) -> None:
     position = 0
     for slot in parsed.slots:
         writer.copy(parsed.text, position, slot.start)
@@ -135,7 +151,6 @@ def bind(text: str, parameters: Mapping[str, Any], *, lexis: Lexis, style: Style
             writer.place(slot.name, value)
         position = slot.end
     writer.copy(parsed.text, position, len(parsed.text))
-    return Statement("".join(writer.parts), tuple(writer.values), parsed.words, tuple(writer.moves), text)
 
 
 def require_declared(names: set[str], parameters: Mapping[str, Any]) -> None:
@@ -149,8 +164,11 @@ def require_declared(names: set[str], parameters: Mapping[str, Any]) -> None:
 class _Writer:
     """The text being made, its values, and where each piece came from."""
 
-    def __init__(self, style: Style) -> None:
+    def __init__(self, style: Style, *, each_place: bool = False) -> None:
         self.style = style
+        self.each_place = each_place
+        self.repeats = False
+        """Whether a value stands at more than one place."""
         self.parts: list[str] = []
         self.values: list[Any] = []
         self.moves: list[tuple[int, int]] = []
@@ -163,12 +181,14 @@ class _Writer:
         self._add(piece.replace("%", "%%") if self.style is Style.FORMAT else piece)
 
     def place(self, name: str, value: Any, index: int | None = None) -> None:
-        """A placeholder for ``value``; numbered styles bind a name once however often it stands."""
+        """A placeholder for ``value``; numbered styles bind a name once, unless ``each_place``."""
         if self.style in (Style.QUESTION, Style.FORMAT):
             self.values.append(value)
             self._add(str(self.style))
             return
-        if (name, index) not in self._numbers:
+        known = (name, index) in self._numbers
+        self.repeats = self.repeats or known
+        if not known or self.each_place:
             self.values.append(value)
             self._numbers[name, index] = len(self.values)
         self._add(f"{self.style[0]}{self._numbers[name, index]}")

@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # the driver is loaded when a connection is opened, not when 
 __all__ = ["PostgreSQLAdapter", "PostgreSQLConfig", "adapter"]
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # protocol-message-formats, SSLRequest
-NO_TYPE = "42P18"  # sqlstate: nothing tells the type of a parameter
 
 
 class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
@@ -47,6 +46,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
     docs_url = "https://www.postgresql.org/docs/current/"
     job_modules = (
         "connections.adapters.sql.tables",
+        "connections.sources.postgresql.attempts",
         "connections.sources.postgresql.catalogue",
         "connections.sources.postgresql.guard",
         "connections.sources.postgresql.login",
@@ -204,27 +204,19 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         return PostgreSQLTables(lambda statement: self._ask(statement, Deadline.after(30)), self.config.database)
 
     def _queried(self, bound: Bound, window: Window, deadline: Deadline) -> Rows:
+        from connections.sources.postgresql.attempts import attempt
         from connections.sources.postgresql.guard import PREFIX
-        from connections.sources.postgresql.rejected import Rejected, in_words
-        from connections.sources.postgresql.values import as_texts
 
-        assert self._session is not None  # noqa: S101
-        try:
-            return self._session.query(bound, window, deadline)
-        except Rejected as error:
-            texts = as_texts(bound) if error.sqlstate == NO_TYPE else None
-            if texts is not None:
-                return self._queried(texts, window, deadline)
-            raise in_words(error, bound, len(PREFIX)) from None
+        session = self._session
+        assert session is not None  # noqa: S101
+        return attempt(lambda bound: session.query(bound, window, deadline), bound, len(PREFIX))
 
     def _answered(self, bound: Bound, deadline: Deadline) -> Rows:
-        from connections.sources.postgresql.rejected import Rejected, in_words
+        from connections.sources.postgresql.attempts import attempt
 
-        assert self._session is not None  # noqa: S101
-        try:
-            return self._session.statement(bound, deadline)
-        except Rejected as error:
-            raise in_words(error, bound, 0) from None
+        session = self._session
+        assert session is not None  # noqa: S101
+        return attempt(lambda bound: session.statement(bound, deadline), bound, 0)
 
     def _batches(self, rows: Rows, window: Window, bound: Bound, deadline: Deadline) -> Iterator[list[Row]]:
         from connections.sources.postgresql.rejected import Rejected, in_words

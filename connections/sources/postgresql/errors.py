@@ -56,8 +56,6 @@ def rejected(sqlstate: str | None, message: str, *, place: str | None = None, hi
         kind = CancelledError
     if issubclass(kind, (DeadlineError, CancelledError)):
         return kind("The query was stopped when its time ran out." if kind is DeadlineError else "It was cancelled.")
-    if state in ("42P18", "42P08"):
-        hint = "Say what the parameter is, as in :name::text."
     if state == "22P02" and place is None:
         hint = hint or "Check the values of the parameters."
     hint = " ".join(part for part in (f"At {place}." if place else None, hint) if part) or None

@@ -33,6 +33,8 @@ ONE_BURST = 256
 """Rows that are fetched in the first round trip; a window of no more is over with it."""
 BATCH_BYTES = 512 * 1024
 MOST_ROWS = 5_000
+MOST_MOVED = 2**31 - 1
+"""Rows that one MOVE may name: an int4."""
 MARGIN = 0.1
 """Seconds by which the server's own time-out comes before ours, so that its error arrives."""
 
@@ -78,15 +80,35 @@ class Session:
         """Run a query behind a cursor and load its first rows. Raises ``Rejected``."""
         declare = (PREFIX + bound.text).encode()
         commands: list[Command] = [(declare, bound.values, bound.types)]
-        if window.skip:
-            commands.append((b"move forward %d in _preview" % window.skip, None, None))
-        commands.append((b"fetch forward %d from _preview" % min(window.fetch, ONE_BURST), None, None))
+        fetch: Command = (b"fetch forward %d from _preview" % min(window.fetch, ONE_BURST), None, None)
         whole = window.fetch <= ONE_BURST
-        result = self._run(commands, deadline, whole=whole)
+        if window.skip > MOST_MOVED:
+            result = self._walked(commands, window.skip, fetch, deadline)
+        else:
+            if window.skip:
+                commands.append(_move(window.skip))
+            result = self._run([*commands, fetch], deadline, whole=whole)
         more = not whole and result.ntuples == ONE_BURST
         if not more:
             self.end(deadline)
         return self._loaded(result, deadline, more=more)
+
+    def _walked(self, commands: list[Command], skip: int, fetch: Command, deadline: Deadline) -> PGresult:
+        """``fetch`` after more rows than one MOVE may name. A step that comes out short was the last."""
+        result = self._run([*commands, _move(MOST_MOVED)], deadline, whole=False)
+        left = skip - MOST_MOVED
+        try:
+            while left and result.command_tuples == MOST_MOVED:
+                deadline.require()
+                step = min(left, MOST_MOVED)
+                self._send([_move(step)], deadline)
+                result = self._answer(deadline)
+                left -= step
+            self._send([fetch], deadline)
+            return self._answer(deadline)
+        except (Rejected, DeadlineError):
+            self.end(deadline)
+            raise
 
     def statement(self, bound: Bound, deadline: Deadline) -> Rows:
         """Run a statement that can stand behind no cursor (SHOW, EXPLAIN), alone. Raises ``Rejected``."""
@@ -266,3 +288,7 @@ class Session:
             return list(self._rows(self._run([command], deadline, whole=True)))
 
         self._book.learn(wanted, look_up)
+
+
+def _move(rows: int) -> Command:
+    return (b"move forward %d in _preview" % rows, None, None)

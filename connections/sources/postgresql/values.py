@@ -18,6 +18,7 @@ from connections.sources.postgresql.errors import place_in
 UNKNOWN = 0
 # pg_type.dat: oid, and the oid of its array
 BOOL, BYTEA, TEXT, INT4, INT8, FLOAT8, NUMERIC = 16, 17, 25, 23, 20, 701, 1700
+TEXT_ARRAY = 1009
 ARRAYS = {UNKNOWN: UNKNOWN, BOOL: 1000, BYTEA: 1001, INT4: 1007, INT8: 1016, FLOAT8: 1022, NUMERIC: 1231}
 _WIDTH = (INT4, INT8, NUMERIC, FLOAT8)  # of numbers in one list, the widest wins
 
@@ -49,11 +50,23 @@ def encode(statement: Statement) -> Bound:
     )
 
 
-def as_texts(bound: Bound) -> Bound | None:
-    """The same with the type text where there was none; None when all had one."""
-    if not bound.types or UNKNOWN not in bound.types:
+def as_text(bound: Bound, number: int) -> Bound | None:
+    """The same where ``$number`` is a text (a list: of texts); None when it has a type or there is no such."""
+    types, at = list(bound.types or ()), number - 1
+    if not 0 <= at < len(types) or types[at] != UNKNOWN:
         return None
-    return replace(bound, types=[TEXT if kind == UNKNOWN else kind for kind in bound.types])
+    types[at] = _text_type(bound.statement.values[at])
+    return replace(bound, types=types)
+
+
+def as_texts(bound: Bound) -> Bound:
+    """The same where each value without a type is a text (a list: of texts)."""
+    typed = zip(bound.types or (), bound.statement.values, strict=True)
+    return replace(bound, types=[_text_type(value) if kind == UNKNOWN else kind for kind, value in typed])
+
+
+def _text_type(value: Any) -> int:
+    return TEXT_ARRAY if isinstance(value, list) else TEXT
 
 
 def _encoded(value: Any) -> tuple[bytes | None, int]:

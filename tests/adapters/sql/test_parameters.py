@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from connections.adapters.errors import InvalidError, NotAQueryError
+from connections.adapters.sql.family import counted
 from connections.adapters.sql.lexis import Lexis, tokens
 from connections.adapters.sql.parameters import Style, bind, parse
 from connections.adapters.sql.query import SQLQuery
@@ -95,6 +96,21 @@ def test_each_style_has_its_placeholders():
     assert (made[Style.NUMBERED].text, made[Style.NUMBERED].values) == ("select ?1, ?2, ?1", (1, 2))
     assert (made[Style.QUESTION].text, made[Style.QUESTION].values) == ("select ?, ?, ?", (1, 2, 1))
     assert (made[Style.FORMAT].text, made[Style.FORMAT].values) == ("select %s, %s, %s", (1, 2, 1))
+
+
+def test_a_name_used_twice_has_a_placeholder_for_each_place_too_where_they_are_numbered_by_the_server():
+    text = "select :a is null, ':a', :b, x in (:l) or y in (:l), :a -- :a"
+    made = bind(text, {"a": 1, "b": 2, "l": [3, 4]}, lexis=POSTGRESQL, style=Style.DOLLAR)
+    assert made.apart is not None
+    assert made.apart.text == "select $1 is null, ':a', $2, x in ($3, $4) or y in ($5, $6), $7"
+    assert made.apart.values == (1, 2, 3, 4, 3, 4, 1)
+    assert made.apart.origin(made.apart.text.index("y in")) == text.index("y in")
+    counting = counted(made)
+    assert counting is not None
+    assert counting.apart is not None
+    assert made.apart.text in counting.apart.text
+    assert bind("select :a, :b", {"a": 1, "b": 1}, lexis=POSTGRESQL, style=Style.DOLLAR).apart is None
+    assert bind("select :a, :a", {"a": 1}, lexis=POSTGRESQL, style=Style.NUMBERED).apart is None
 
 
 def test_a_percent_sign_is_doubled_only_where_the_driver_formats():
