@@ -30,7 +30,7 @@ class Command(BaseCommand):
         which.add_argument("--org", metavar="SLUG", help="One organisation.")
         which.add_argument("--all", action="store_true", help="Every organisation.")
         for verb, size in ((rotate, rewrapping.BATCH), (rekey, renewing.BATCH)):
-            verb.add_argument("--batch", type=_positive, default=size, help="Rows in one transaction (%(default)s).")
+            verb.add_argument("--batch", type=_batch, default=size, help="Rows in one transaction (%(default)s).")
             verb.add_argument("--dry-run", action="store_true", help="Open and seal everything, and write nothing.")
         retire = verbs.add_parser("retire", help="Say whether a key may be taken out of CATALOG_KEYS, on record.")
         retire.add_argument("kid", metavar="KEY", help="The key's id.")
@@ -120,8 +120,8 @@ def _retirable(key: counting.RingKey) -> str:
     return "no: it is the newest" if key.state == "newest" else "yes: 0 need it"
 
 
-def _positive(text: str) -> int:
-    """A number of rows, for argparse. Raises ValueError."""
-    if (number := int(text)) < 1:
+def _batch(text: str) -> int:
+    """A number of rows, for argparse. Raises ValueError. SQLite takes no more than 32 766 values in a statement."""
+    if not 1 <= (number := int(text)) <= 4000:
         raise ValueError
     return number

@@ -55,13 +55,16 @@ def swap(model: type[models.Model], swaps: Sequence[Swap]) -> int:
 def _source(columns: Sequence[Any], rows: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
     """SQL that selects ``rows``, and its parameters: on PostgreSQL one array a column, which it reads the fastest."""
     by_column = [
-        [_value(column, value) for value in values] for column, values in zip(columns, zip(*rows), strict=True)
+        [_value(column, value) for value in values]
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True)
     ]
     if connection.vendor == "postgresql":
         arrays = ", ".join(f"%s::{column.rel_db_type(connection)}[]" for column in columns)
         return f"select * from unnest({arrays})", by_column  # noqa: S608 our own types
     row = f"({', '.join(['%s'] * len(columns))})"
-    return f"values {', '.join([row] * len(rows))}", [value for values in zip(*by_column) for value in values]
+    return f"values {', '.join([row] * len(rows))}", [
+        value for values in zip(*by_column, strict=True) for value in values
+    ]
 
 
 def _value(column: Any, value: Any) -> Any:
