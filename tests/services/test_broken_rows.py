@@ -9,7 +9,9 @@ from django.urls import reverse
 from connections.models import Connection
 from tests.catalogue import Tenant
 
-BROKEN = ["[1, 2]", '"text"', "null", "{not json", "17"]
+BROKEN = ["[1, 2]", '"text"', "null", "17"]
+if database.vendor == "sqlite":  # PostgreSQL holds no JSON column that is not JSON
+    BROKEN.append("{not json")
 
 
 @pytest.mark.parametrize("text", BROKEN)
@@ -21,7 +23,7 @@ def test_a_row_whose_json_is_no_object_breaks_no_path_and_no_page(acme: Tenant, 
             cursor.execute("pragma ignore_check_constraints = on")
             cursor.execute(f"update connections_connection set {column} = %s", [text])
             cursor.execute("pragma ignore_check_constraints = off")
-        elif text != "{not json":
+        else:
             cursor.execute(f"update connections_connection set {column} = %s::jsonb", [text])
     api = acme.api("editor")
     listed = api.get("connections/").json()["results"]
