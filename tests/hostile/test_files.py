@@ -105,7 +105,8 @@ def test_a_parquet_file_of_800_megabytes_in_100_kilobytes_costs_one_preview(read
     pyarrow.parquet.write_table(pyarrow.table({"a": cells}), tmp_path / "bomb.parquet", compression="zstd")
     assert (tmp_path / "bomb.parquet").stat().st_size < MIB
     outcome = read("bomb.parquet", None)
-    assert outcome.code in {"ok", "too_large", "query", "deadline"}, outcome.told
+    # Where memory runs out inside pyarrow it may not say so but die: that too costs this preview and no more.
+    assert outcome.code in {"ok", "too_large", "query", "deadline", "worker_crashed"}, outcome.told
 
 
 @pytest.mark.parametrize(
