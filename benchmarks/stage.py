@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -154,7 +155,13 @@ def served(application: str, path: str, environment: dict[str, str], threads: in
     port = server.free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--blocking-threads", str(threads), "--no-ws", "--log-level", "error", application]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=server.tie_to_parent(signal.SIGTERM),
+    )
     try:
         web = Web(port, process.pid)
         for _ in range(300):
