@@ -1,7 +1,7 @@
 """The catalogue's tables."""
 
-from connections.models.api_keys import APIKey
-from connections.models.connections import Connection
+from connections.models.api_keys import APIKey, APIKeyConnection
+from connections.models.connections import Connection, ConnectionRevision, ConnectionUse
 from connections.models.events import Event, EventSeal
 from connections.models.secrets import ConnectionSecrets, Slot
 from connections.models.status import StatusCheck
@@ -9,8 +9,11 @@ from connections.models.tenancy import Membership, Organisation, OrganisationKey
 
 __all__ = [
     "APIKey",
+    "APIKeyConnection",
     "Connection",
+    "ConnectionRevision",
     "ConnectionSecrets",
+    "ConnectionUse",
     "Event",
     "EventSeal",
     "Membership",

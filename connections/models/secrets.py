@@ -34,7 +34,10 @@ class ConnectionSecrets(Identified):
     """All secrets of one connection in one slot, as one sealed blob.
 
     ``names`` maps each secret's dotted path to when it was set, in ISO 8601. ``fingerprint`` is that of the endpoint
-    they were saved for. ``problem`` is why the blob did not open when it was last tried; empty when it did.
+    they were saved for. ``references`` maps the paths whose value is kept elsewhere to where, such as ``env:NAME``.
+    ``expiries`` maps paths to when that secret ends, in ISO 8601, and who says so. A pending row tells how its test
+    went; a previous one until when it may be taken back. ``problem`` is why the blob did not open when it was last
+    tried; empty when it did.
     """
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
@@ -45,6 +48,12 @@ class ConnectionSecrets(Identified):
     blob = SealedField()
     names = ObjectField(default=dict)
     fingerprint = models.CharField(max_length=64)
+    references = ObjectField(default=dict)
+    expiries = ObjectField(default=dict)
+    tested_at = models.DateTimeField(null=True)
+    tested_ok = models.BooleanField(null=True)
+    tested_code = models.CharField(max_length=64, blank=True)
+    kept_until = models.DateTimeField(null=True)
     problem = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 

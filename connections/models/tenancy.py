@@ -28,7 +28,7 @@ class Role(models.TextChoices):
 
 
 class Organisation(Identified):
-    """A tenant. ``egress`` and ``unsafe_roles`` are the platform's to set, never the organisation's."""
+    """A tenant. ``egress``, ``references`` and ``allow_unsafe_roles`` are the platform's to set, never its own."""
 
     slug = models.SlugField(_("slug"), max_length=63, unique=True)
     name = models.CharField(_("name"), max_length=200)
@@ -51,6 +51,17 @@ class Organisation(Identified):
         _("allow privileged logins"),
         default=False,
         help_text=_("Preview with database roles that cannot be contained. The platform must allow it too."),
+    )
+    accepts_unsafe_roles = models.BooleanField(
+        _("accept privileged logins"),
+        default=False,
+        help_text=_("The organisation's own consent to previews with database roles that cannot be contained."),
+    )
+    references = ListField(
+        _("allowed references"),
+        default=list,
+        blank=True,
+        help_text=_("Where secrets may be kept outside, such as env:ACME_* or vault:secret/acme/*."),
     )
     suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
