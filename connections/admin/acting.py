@@ -96,7 +96,7 @@ def check_many(visit: Visit, rows: Iterable[Connection]) -> None:
 
     _each(visit, rows, check, lambda n: ngettext("%(n)d connection was checked.", "%(n)d connections were checked.", n))
     if down:
-        messages.warning(visit.request, _("These do not work: %(names)s") % {"names": _named(down)})
+        messages.warning(visit.request, _("These do not work: %(names)s") % {"names": named(down)})
 
 
 def resume_many(visit: Visit, rows: Iterable[Connection]) -> None:
@@ -162,6 +162,7 @@ def _each(visit: Visit, rows: Iterable[Connection], act: Act, done: Callable[[in
         messages.success(visit.request, done(count) % {"n": count})
 
 
-def _named(names: list[str]) -> str:
+def named(names: list[str]) -> str:
+    """The first few of ``names``, and how many more there are."""
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (_(" and %(count)d more") % {"count": rest} if rest > 0 else "")

@@ -15,9 +15,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.admin import organisation
+from connections.admin.acting import named
 from connections.admin.tenant import TenantAdmin
 from connections.models import APIKey, Membership, Role
-from connections.services import api_keys, tenancy
+from connections.services import api_keys, connections, tenancy
+from connections.services.actor import Actor
 from connections.services.errors import CatalogueError, NotFound
 
 WIDE = {"class": "vTextField"}
@@ -50,6 +52,17 @@ class KeyForm(forms.Form):
         widget=forms.DateTimeInput({"type": "datetime-local"}),
         help_text=gettext_lazy("In UTC. Never, if left empty."),
     )
+
+    connections = forms.MultipleChoiceField(
+        label=gettext_lazy("Only these connections"),
+        required=False,
+        help_text=gettext_lazy("All that there are and will be, if none is chosen."),
+    )
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rows = connections.visible(actor).order_by("name", "slug").values_list("slug", "name")
+        self.fields["connections"].choices = [(slug, f"{name} ({slug})") for slug, name in rows]  # type: ignore[attr-defined]
 
 
 class ServicePages(TenantAdmin):
@@ -162,7 +175,7 @@ class MembershipAdmin(ServicePages):
 
 
 class APIKeyAdmin(ServicePages):
-    list_display = ("name", "shown_prefix", "role", "maker", "expires_at", "last_used_at", "created_at")
+    list_display = ("name", "shown_prefix", "role", "shown_reach", "maker", "expires_at", "last_used_at", "created_at")
     list_filter = ("role",)
     lookups: ClassVar[tuple[str, ...]] = ("role__exact",)
     search_fields = ("name", "prefix")
@@ -177,6 +190,11 @@ class APIKeyAdmin(ServicePages):
     def shown_prefix(self, row: APIKey) -> str:
         return f"ck_{row.prefix}_…"
 
+    @admin.display(description=gettext_lazy("Connections"))
+    def shown_reach(self, row: APIKey) -> str:
+        slugs = api_keys.reached(row)
+        return _("All") if slugs is None else named(slugs) or _("None any more")
+
     @admin.display(description=gettext_lazy("Made by"))
     def maker(self, row: APIKey) -> str:
         return row.membership.user.get_username()
@@ -185,11 +203,13 @@ class APIKeyAdmin(ServicePages):
         """Make a key. The answer shows it; nothing can show it again."""
         actor = organisation.require_actor(request)
         actor.require(Role.ADMIN)
-        form = KeyForm(request.POST if request.method == "POST" else None)
+        form = KeyForm(request.POST if request.method == "POST" else None, actor=actor)
         if form.is_bound and form.is_valid():
             values = form.cleaned_data
             try:
-                key, text = api_keys.create(actor, values["name"], values["role"], values["expires_at"])
+                key, text = api_keys.create(
+                    actor, values["name"], values["role"], values["expires_at"], values["connections"] or None
+                )
             except CatalogueError as exc:
                 refuse(form, exc)
             else:

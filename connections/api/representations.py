@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from connections.models import APIKey, Connection, Event, Membership, Organisation
-from connections.services import state
+from connections.services import api_keys, state
 
 
 def moment(value: datetime | None) -> str | None:
@@ -51,6 +51,7 @@ def api_key(row: APIKey) -> dict[str, Any]:
         "name": row.name,
         "role": row.role,
         "prefix": f"ck_{row.prefix}",
+        "connections": api_keys.reached(row),
         "expires_at": moment(row.expires_at),
         "last_used_at": moment(row.last_used_at),
     }

@@ -38,6 +38,13 @@ COUNT: Shape = {"type": "integer", "minimum": 0}
 NUMBER: Shape = {"type": "number"}
 MOMENT: Shape = {"type": "string", "format": "date-time"}
 MAYBE_MOMENT: Shape = {"type": ["string", "null"], "format": "date-time"}
+REACH: Shape = {
+    "type": ["array", "null"],
+    "items": {"type": "string"},
+    "minItems": 1,
+    "maxItems": 500,
+    "description": "Slugs of the only connections that the key is to reach; null or absent for all.",
+}
 FREE: Shape = {"type": "object"}
 ROLE: Shape = {"type": "string", "enum": ["viewer", "analyst", "editor", "admin"]}
 NAME: Shape = {"type": "string", "minLength": 1, "maxLength": 200}
@@ -80,6 +87,11 @@ _KEY: dict[str, Shape] = {
     "name": TEXT,
     "role": ROLE,
     "prefix": TEXT,
+    "connections": {
+        "type": ["array", "null"],
+        "items": TEXT,
+        "description": "Slugs of the only connections that it reaches; null for all.",
+    },
     "expires_at": MAYBE_MOMENT,
     "last_used_at": MAYBE_MOMENT,
 }

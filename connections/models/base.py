@@ -18,6 +18,10 @@ class InOrganisation(Protocol):
     @property
     def organisation_id(self) -> uuid.UUID: ...
 
+    @property
+    def reach(self) -> frozenset[uuid.UUID] | None:
+        """The only connections that they may know of, by id; None for all."""
+
 
 def uuid7() -> uuid.UUID:
     """A version 7 UUID (RFC 9562): 48 bits of milliseconds, then randomness, so that keys sort by age."""
@@ -31,8 +35,13 @@ class TenantQuerySet(models.QuerySet[ModelT]):
     """Rows that belong to an organisation."""
 
     def visible_to(self, actor: InOrganisation) -> Self:
-        """The rows of the actor's organisation, and no others."""
-        return self.filter(organisation_id=actor.organisation_id)
+        """The rows of the actor's organisation, and no others: of its connections, those within the actor's reach."""
+        found = self.filter(organisation_id=actor.organisation_id)
+        if actor.reach is None:
+            return found
+        named = {field.name for field in self.model._meta.concrete_fields}
+        column = getattr(self.model, "reach_column", "connection" if "connection" in named else None)
+        return found.filter(**{f"{column}__in": actor.reach}) if column is not None else found
 
 
 class Identified(models.Model):

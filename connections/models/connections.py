@@ -52,6 +52,7 @@ class Connection(Identified):
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     objects = TenantQuerySet["Connection"].as_manager()
+    reach_column = "pk"
 
     if TYPE_CHECKING:
         secrets_rows: RelatedManager[ConnectionSecrets]

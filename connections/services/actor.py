@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from connections.models import Organisation, Role
+from connections.models import Connection, Organisation, Role
 from connections.services.errors import Forbidden, NotFound
 
 
@@ -17,7 +17,10 @@ class Owned(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """``kind`` is ``user``, ``superuser``, ``api_key`` or ``system``; ``id`` is theirs in their own table."""
+    """``kind`` is ``user``, ``superuser``, ``api_key`` or ``system``; ``id`` is theirs in their own table.
+
+    ``reach`` holds the ids of the only connections that there are for them; None is all of the organisation's.
+    """
 
     kind: str
     id: str
@@ -28,6 +31,7 @@ class Actor:
     ip: str | None = None
     user_id: int | None = None
     membership_id: uuid.UUID | None = None
+    reach: frozenset[uuid.UUID] | None = None
 
     @property
     def organisation_id(self) -> uuid.UUID:
@@ -38,11 +42,25 @@ class Actor:
         return self.role.covers(role)
 
     def require(self, role: Role, *things: Owned | None) -> None:
-        """Raise ``NotFound`` for a thing that is another organisation's, ``Forbidden`` without the rights of ``role``.
+        """Raise ``NotFound`` for what is another organisation's or out of reach, ``Forbidden`` without ``role``.
 
         Every service that is handed a row asks this first: who looked the row up is not its business.
         """
-        if any(thing is not None and thing.organisation_id != self.organisation_id for thing in things):
+        if not all(thing is None or self.sees(thing) for thing in things):
             raise NotFound
         if not self.may(role):
             raise Forbidden(f"This needs the role {role.label.lower()}; yours is {self.role.label.lower()}.")
+
+    def require_whole_reach(self) -> None:
+        """Raise ``Forbidden`` for who reaches some connections only: what is new would not be one of them."""
+        if self.reach is not None:
+            raise Forbidden("This key is for some connections only, and cannot make or try others.")
+
+    def sees(self, thing: Owned) -> bool:
+        """Whether a row is of this actor's organisation and, where it is about a connection, within reach."""
+        if thing.organisation_id != self.organisation_id:
+            return False
+        if self.reach is None:
+            return True
+        connection = thing.pk if isinstance(thing, Connection) else getattr(thing, "connection_id", None)
+        return connection is None or connection in self.reach

@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from connections.models import APIKey, Membership, Role
+from connections.models import APIKey, APIKeyConnection, Connection, Membership, Role
 from connections.services import events
 from connections.services.actor import Actor
 from connections.services.errors import Invalid, NotFound
@@ -26,12 +26,14 @@ from connections.services.errors import Invalid, NotFound
 KEY = re.compile(r"ck_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 USE_RESOLUTION = timedelta(minutes=1)
+MAX_REACH = 500
 
 
 def visible(actor: Actor) -> QuerySet[APIKey]:
-    """The organisation's keys that are not revoked."""
+    """The organisation's keys that are not revoked, with what showing them needs."""
     actor.require(Role.ADMIN)
-    return APIKey.objects.all().visible_to(actor).filter(revoked_at=None)
+    found = APIKey.objects.all().visible_to(actor).filter(revoked_at=None)
+    return found.prefetch_related("reach__connection")
 
 
 def get(actor: Actor, key_id: Any) -> APIKey:
@@ -42,9 +44,13 @@ def get(actor: Actor, key_id: Any) -> APIKey:
     return found
 
 
-def create(actor: Actor, name: Any, role: Any, expires_at: Any = None) -> tuple[APIKey, str]:
-    """A new key and its text, which is shown this once. Its role is at most its maker's."""
+def create(actor: Actor, name: Any, role: Any, expires_at: Any = None, connections: Any = None) -> tuple[APIKey, str]:
+    """A new key and its text, which is shown this once. Its role is at most its maker's.
+
+    ``connections`` are the slugs of the only connections that it reaches; None is all that there are and will be.
+    """
     actor.require(Role.ADMIN)
+    actor.require_whole_reach()
     if actor.membership_id is None:
         raise Invalid.at("/name", "A key needs a member who made it; join the organisation first.")
     if not isinstance(name, str) or not name.strip() or len(name) > 200 or "\0" in name:
@@ -53,6 +59,9 @@ def create(actor: Actor, name: Any, role: Any, expires_at: Any = None) -> tuple[
         raise Invalid.at("/role", f"One of {', '.join(Role.values)}.")
     if not actor.may(Role(role)):
         raise Invalid.at("/role", "A key cannot have more rights than its maker.")
+    reached = None if connections is None else _named(actor, connections)
+    if reached is not None and role == Role.ADMIN:
+        raise Invalid.at("/role", "A key for some connections only cannot be an administrator's.")
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     text = f"ck_{prefix}_{secrets.token_urlsafe(32)}"
     with transaction.atomic():
@@ -64,9 +73,21 @@ def create(actor: Actor, name: Any, role: Any, expires_at: Any = None) -> tuple[
             prefix=prefix,
             digest=_digest(text),
             expires_at=_moment(expires_at),
+            restricted=reached is not None,
         )
-        events.record(actor, "api_key.create", key, changes={"role": [None, role]})
+        APIKeyConnection.objects.bulk_create(
+            APIKeyConnection(organisation=actor.organisation, api_key=key, connection=row) for row in reached or ()
+        )
+        changes: dict[str, Any] = {"role": [None, role]}
+        if reached is not None:
+            changes["connections"] = [None, [row.slug for row in reached]]
+        events.record(actor, "api_key.create", key, changes=changes)
     return key, text
+
+
+def reached(key: APIKey) -> list[str] | None:
+    """The slugs of the only connections that a key reaches, sorted; None for all."""
+    return sorted(row.connection.slug for row in key.reach.all()) if key.restricted else None
 
 
 def revoke(actor: Actor, key_id: str) -> None:
@@ -107,9 +128,13 @@ def recognise(text: str) -> APIKey | None:
 
 
 def actor_of(key: APIKey, request_id: str = "", ip: str | None = None) -> Actor:
-    """The actor of a key: its role, or its maker's where that is less by now."""
+    """The actor of a key: its role, or its maker's where that is less by now. One query where its reach is narrow."""
     membership: Membership = key.membership
     role = min(Role(key.role), Role(membership.role), key=lambda role: role.rank)
+    reach = None
+    if key.restricted:
+        reach = frozenset(key.reach.values_list("connection_id", flat=True))
+        role = min(role, Role.EDITOR, key=lambda role: role.rank)
     return Actor(
         kind="api_key",
         id=str(key.pk),
@@ -120,7 +145,23 @@ def actor_of(key: APIKey, request_id: str = "", ip: str | None = None) -> Actor:
         ip=ip,
         user_id=membership.user_id,
         membership_id=membership.pk,
+        reach=reach,
     )
+
+
+def _named(actor: Actor, slugs: Any) -> list[Connection]:
+    """The organisation's connections with these slugs. Raises ``Invalid`` for the first that it has not."""
+    if not isinstance(slugs, list) or not 0 < len(slugs) <= MAX_REACH:
+        raise Invalid.at("/connections", f"A list of 1 to {MAX_REACH} slugs; leave it out for all connections.")
+    for at, slug in enumerate(slugs):
+        if not isinstance(slug, str) or "\0" in slug:
+            raise Invalid.at(f"/connections/{at}", "The slug of a connection.")
+    rows = Connection.objects.all().visible_to(actor).filter(slug__in=slugs).only("pk", "slug", "organisation_id")
+    found = {row.slug: row for row in rows}
+    for at, slug in enumerate(slugs):
+        if slug not in found:
+            raise Invalid.at(f"/connections/{at}", "There is no such connection.", "not_found")
+    return list(found.values())
 
 
 def _digest(text: str) -> str:

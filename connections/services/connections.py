@@ -82,6 +82,7 @@ def create(
 ) -> Connection:
     """Store a new connection. ``slug`` is made from the name unless given (then ``Conflict`` when taken)."""
     actor.require(Role.EDITOR)
+    actor.require_whole_reach()
     adapter = sources.chosen(source, actor.organisation)
     plain = _plain_fields(change)
     if not plain.get("name"):
@@ -174,6 +175,7 @@ def resume(actor: Actor, connection: Connection) -> Connection:
 def clone(actor: Actor, connection: Connection, name: str | None = None) -> Connection:
     """A copy without secrets, named ``name`` or after the original."""
     actor.require(Role.EDITOR, connection)
+    actor.require_whole_reach()
     plain = _plain_fields(Change(name=name if name is not None else f"{connection.name[:190]} (copy)"))
     sources.chosen(connection.source, actor.organisation)
     copy = Connection(

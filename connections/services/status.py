@@ -25,6 +25,7 @@ Report = dict[str, Any]
 def test(actor: Actor, source: Any, config: Any, secrets: Any) -> Report:
     """Check settings that are not saved. Nothing is stored but the event."""
     actor.require(Role.EDITOR)
+    actor.require_whole_reach()
     adapter = sources.chosen(source, actor.organisation)
     return test_draft(actor, drafts.new(adapter, config, secrets))
 

@@ -94,7 +94,7 @@ def test_what_is_not_the_organisations_is_404_before_rights_and_body(acme: Tenan
 
 def test_a_key_is_shown_once_and_stored_as_a_hash(acme: Tenant) -> None:
     made = new_key(acme)
-    assert made.keys() == {"id", "name", "role", "prefix", "expires_at", "last_used_at", "key"}
+    assert made.keys() == {"id", "name", "role", "prefix", "connections", "expires_at", "last_used_at", "key"}
     assert made["key"].startswith(made["prefix"] + "_")
     listed = acme.api("admin").get("api-keys/")
     assert made["key"] not in listed.content.decode()

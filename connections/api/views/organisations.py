@@ -70,8 +70,10 @@ class KeyList(OrganisationView):
         return NewestFirst().answer(api_keys.visible(self.actor), request, representations.api_key)
 
     def post(self, request: Request, org: str) -> Response:
-        body = self.json(("name", "role", "expires_at"))
-        key, text = api_keys.create(self.actor, body.get("name"), body.get("role"), body.get("expires_at"))
+        body = self.json(("name", "role", "expires_at", "connections"))
+        key, text = api_keys.create(
+            self.actor, body.get("name"), body.get("role"), body.get("expires_at"), body.get("connections")
+        )
         answer = Response({**representations.api_key(key), "key": text}, status=201)
         answer["Location"] = reverse("api:api-key", args=[org, key.pk])
         return answer
