@@ -46,25 +46,30 @@ def fingerprint(connection: Connection) -> str:
     return endpoint_fingerprint(connection.source, connection.schema_version, values)
 
 
-def current(connection: Connection) -> ConnectionSecrets | None:
-    """The row of the secrets in use, or None when the connection has none. Reads prefetched rows where there are."""
-    if not connection.secrets_generation:
+def find(connection: Connection, slot: Slot) -> ConnectionSecrets | None:
+    """The row of a slot, or None. Reads prefetched rows where there are."""
+    if slot == Slot.CURRENT and not connection.secrets_generation:
         return None
-    return next((row for row in connection.secrets_rows.all() if row.slot == Slot.CURRENT), None)
+    return next((row for row in connection.secrets_rows.all() if row.slot == slot), None)
 
 
-def names(connection: Connection) -> dict[str, str]:
+def current(connection: Connection) -> ConnectionSecrets | None:
+    """The row of the secrets in use, or None when the connection has none."""
+    return find(connection, Slot.CURRENT)
+
+
+def names(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, str]:
     """Dotted paths of the secrets that are set, each with when it was set (ISO 8601)."""
-    row = current(connection)
+    row = find(connection, slot)
     return dict(row.names) if row else {}
 
 
-def problem(connection: Connection) -> str | None:
+def problem(connection: Connection, slot: Slot = Slot.CURRENT) -> str | None:
     """Why the secrets cannot be opened, in words, or None. Tells by rows and key ids; opens nothing."""
-    if not connection.secrets_generation:
+    if slot == Slot.CURRENT and not connection.secrets_generation:
         return None
-    row = current(connection)
-    if row is None or row.generation != connection.secrets_generation:
+    row = find(connection, slot)
+    if row is None or not _is_due(connection, row):
         return "The stored secrets are not the ones that were last saved."
     if row.problem:
         return "The stored secrets were changed outside the catalogue."
@@ -76,12 +81,12 @@ def problem(connection: Connection) -> str | None:
     return None
 
 
-def unseal(connection: Connection) -> dict[str, Any]:
+def unseal(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, Any]:
     """The connection's secrets, nested like its config. Raises ``Locked`` when they do not open here."""
-    if not connection.secrets_generation:
+    if slot == Slot.CURRENT and not connection.secrets_generation:
         return {}
-    reason = problem(connection)
-    row = current(connection)
+    reason = problem(connection, slot)
+    row = find(connection, slot)
     if reason or row is None:
         raise Locked(reason or "The stored secrets are missing.", hint=_HINT)
     row, wrapped = _with_key(row, connection.organisation)
@@ -103,19 +108,29 @@ def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str]
     """
     with transaction.atomic():
         if changed:
-            connection.secrets_generation = _next_generation(connection)
-        key = _sealing_key(connection.organisation)
+            connection.secrets_generation = next_generation(connection)
+        key = sealing_key(connection.organisation)
         row = ConnectionSecrets.objects.filter(connection=connection, slot=Slot.CURRENT).first()
         row = row or ConnectionSecrets(connection=connection, organisation_id=connection.organisation_id)
-        row.slot, row.generation, row.key_version = Slot.CURRENT, connection.secrets_generation, key.version
-        row.names, row.fingerprint, row.problem = set_at, fingerprint(connection), ""
-        row.blob = _sealer(connection.organisation, key.version, _wrapped(key)).seal(secrets, _place(connection, row))
-        row.save()
+        row.slot, row.generation, row.names = Slot.CURRENT, connection.secrets_generation, set_at
+        write(connection, row, secrets, key)
         connection.save(update_fields=["secrets_generation"])
-        getattr(connection, "_prefetched_objects_cache", {}).pop("secrets_rows", None)
 
 
-def _sealing_key(organisation: Organisation) -> OrganisationKey:
+def write(connection: Connection, row: ConnectionSecrets, secrets: dict[str, Any], key: OrganisationKey) -> None:
+    """Save ``row``, whose slot, generation and names are set, with ``secrets`` sealed under ``key`` for this place."""
+    row.key_version, row.fingerprint, row.problem = key.version, fingerprint(connection), ""
+    row.blob = _sealer(connection.organisation, key.version, _wrapped(key)).seal(secrets, _place(connection, row))
+    row.save()
+    forget_rows(connection)
+
+
+def forget_rows(connection: Connection) -> None:
+    """Read the connection's rows of secrets anew the next time: they were changed."""
+    getattr(connection, "_prefetched_objects_cache", {}).pop("secrets_rows", None)
+
+
+def sealing_key(organisation: Organisation) -> OrganisationKey:
     """The newest data key; a new one where the ring's key for that is lost, so that secrets can be entered again.
 
     Its row is locked until the transaction ends: no key is removed while something is being sealed under it.
@@ -130,7 +145,8 @@ def _sealing_key(organisation: Organisation) -> OrganisationKey:
     return newest if newest is not None and newest.ring_key in ids else make_key(organisation)
 
 
-def _next_generation(connection: Connection) -> int:
+def next_generation(connection: Connection) -> int:
+    """A generation above all that the connection's rows have, and above the current one."""
     used = connection.secrets_rows.order_by("-generation").values_list("generation", flat=True).first() or 0
     return max(used, connection.secrets_generation) + 1
 
@@ -167,12 +183,19 @@ def _sealer(organisation: Organisation, version: int, wrapped: organisation_keys
     return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
 
 
+def _is_due(connection: Connection, row: ConnectionSecrets) -> bool:
+    """Whether the row is of the generation that its slot can have now, by the connection's own row."""
+    if row.slot == Slot.PENDING:
+        return row.generation > connection.secrets_generation
+    return row.generation == connection.secrets_generation - (row.slot == Slot.PREVIOUS)
+
+
 def _place(connection: Connection, row: ConnectionSecrets) -> SecretsPlace:
     return SecretsPlace(
         organisation_id=connection.organisation_id,
         connection_id=connection.pk,
-        slot="current",
-        generation=connection.secrets_generation,
+        slot=Slot(row.slot).value,  # type: ignore[arg-type]
+        generation=row.generation,
         endpoint_fingerprint=fingerprint(connection),
         names=row.names,
     )
