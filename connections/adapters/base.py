@@ -11,7 +11,7 @@ import json
 import time
 import urllib.parse
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -32,8 +32,16 @@ from connections.adapters.contract import (
     StepName,
     Table,
 )
-from connections.adapters.errors import AdapterError, DriverMissingError, InternalError, TransientError
+from connections.adapters.errors import (
+    AdapterError,
+    DeadlineError,
+    DriverMissingError,
+    InternalError,
+    TransientError,
+    UnreachableError,
+)
 from connections.adapters.limits import Deadline
+from connections.adapters.upgrades import Upgrade
 from connections.adapters.vouching import vouched
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -67,6 +75,8 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
     takes_parameters: ClassVar[bool] = False
     job_modules: ClassVar[tuple[str, ...]] = ()
     """Modules that jobs import and listing the source does not; workers are forked with them loaded."""
+    upgrades: ClassVar[Mapping[int, Upgrade]] = {}
+    """The way from each earlier ``schema_version`` of the settings to the next: ``{1: Upgrade(…)}``."""
 
     def __init__(self, config: ConfigT, environment: Environment) -> None:
         self.config = config
@@ -92,7 +102,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         for position, step in enumerate(steps):
             started = time.perf_counter()
             try:
-                with self.translating():
+                with self.translating(deadline):
                     deadline.require()
                     detail = step.action(deadline)
             except AdapterError as error:
@@ -112,27 +122,27 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
     ) -> Result:
         """Start ``query``; its rows after ``offset`` come in batches, one more than ``limit`` where there are more."""
         self._require_driver()
-        with self.translating():
+        with self.translating(deadline):
             started = time.perf_counter()
             self.connect_with_retries(deadline)
             connected = time.perf_counter()
             result = self.rows(query, parameters, limit=limit, offset=offset, count=count, deadline=deadline)
             result.connect_ms = (connected - started) * 1000
             result.execute_ms = _ms(connected)
-        result.batches = self._translated(result.batches)
+        result.batches = self._translated(result.batches, deadline)
         return result
 
     def describe(self, query: QueryT, parameters: dict[str, Any], deadline: Deadline) -> Description:
         """The columns of ``query``, without fetching its rows."""
         self._require_driver()
-        with self.translating():
+        with self.translating(deadline):
             self.connect_with_retries(deadline)
             return self.describe_query(query, parameters, deadline)
 
     def tables(self, search: str, deadline: Deadline) -> Iterator[Table]:
         """What can be read, by path; ``search`` is a part of the path, in any case."""
         self._require_driver()
-        with self.translating():
+        with self.translating(deadline):
             self.connect_with_retries(deadline)
             wanted = search.casefold()
             for table in self.list_tables(deadline):
@@ -142,7 +152,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
     def columns(self, path: tuple[str, ...], deadline: Deadline) -> Description:
         """The columns of one table. Raises ``QueryError`` when there is none at ``path``."""
         self._require_driver()
-        with self.translating():
+        with self.translating(deadline):
             self.connect_with_retries(deadline)
             return self.describe_table(path, deadline)
 
@@ -223,12 +233,15 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
                 self.connect(deadline)
 
     @contextmanager
-    def translating(self) -> Iterator[None]:
-        """Inside, whatever a driver raises leaves as an ``AdapterError`` without vendor text or secrets."""
+    def translating(self, deadline: Deadline | None = None) -> Iterator[None]:
+        """Inside, whatever a driver raises leaves as an ``AdapterError`` without vendor text or secrets.
+
+        A far side that was not there by the ``deadline`` is out of time, whichever of a driver's waits ended first.
+        """
         try:
             yield
         except AdapterError as error:
-            raise self._redacted(vouched.refusal() or error) from None
+            raise self._redacted(vouched.refusal() or _overdue(error, deadline) or error) from None
         except MemoryError:
             raise  # the job's budget, not the source; the runner tells it so
         except Exception as exc:  # noqa: BLE001  what a driver raises is translated, or told by its type alone
@@ -237,7 +250,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
                 or self.translate(exc)
                 or InternalError(f"The {self.label} adapter failed in a way it does not know ({type(exc).__name__}).")
             )
-            raise self._redacted(known) from None
+            raise self._redacted(_overdue(known, deadline) or known) from None
 
     def redact(self, text: str) -> str:
         """``text`` without this connection's secrets, in any spelling that drivers are known to print."""
@@ -257,8 +270,8 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         error.args = (error.message,)
         return error
 
-    def _translated(self, batches: Iterator[list[Any]]) -> Iterator[list[Any]]:
-        with self.translating():
+    def _translated(self, batches: Iterator[list[Any]], deadline: Deadline) -> Iterator[list[Any]]:
+        with self.translating(deadline):
             yield from batches
 
     def _failed(self, steps: list[Check], error: AdapterError, ms: float) -> Iterator[Step | AdapterError]:
@@ -277,6 +290,12 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
             raise DriverMissingError(
                 f"{self.driver.module} is not installed. Run: {self.driver.install}", hint=self.driver.install
             )
+
+
+def _overdue(error: AdapterError, deadline: Deadline | None) -> DeadlineError | None:
+    if deadline is None or deadline.remaining() > 0 or not isinstance(error, UnreachableError):
+        return None
+    return DeadlineError("Time ran out before the source answered.", field=error.field, step=error.step)
 
 
 def _ms(started: float) -> float:

@@ -41,7 +41,7 @@ def start(parent: int, expected: Expected | None = None) -> tuple[Path, Report]:
     if expected is not None:
         _require(report, expected.hardened)
     os.chdir(folder)
-    os.environ.update(HOME=str(folder), TMPDIR=str(folder), TZ="UTC")
+    os.environ.update(HOME=str(folder), TMPDIR=str(folder), TZ="UTC", **_ARROW)
     tempfile.tempdir = str(folder)
     return folder, report
 

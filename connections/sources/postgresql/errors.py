@@ -161,7 +161,7 @@ LOGIN_ERRORS: tuple[tuple[re.Pattern[str], Make], ...] = tuple(
         ),
         (r"received unencrypted data after SSL", _tls("Somebody on the way put data into the TLS handshake.")),
         (r"invalid response to SSL negotiation|server sent an error response during SSL exchange", _protocol),
-        (r"expected authentication request|invalid message length", _protocol),
+        (r"expected authentication request|invalid message length|lost synchronization", _protocol),
         (r"unsupported frontend protocol|received .*unexpected|message contents do not agree", _protocol),
         (
             r"could not (read|load) (certificate|private key)|private key file|certificate does not match",
@@ -171,7 +171,7 @@ LOGIN_ERRORS: tuple[tuple[re.Pattern[str], Make], ...] = tuple(
         (r"[Tt]imeout expired|timed out", _unreachable("The server did not answer in time.")),
         (r"Connection refused", _unreachable("The server refused the connection.")),
         (
-            r"server closed the connection|[Cc]onnection reset|Broken pipe|could not receive data|lost synchronization",
+            r"server closed the connection|[Cc]onnection reset|Broken pipe|could not receive data",
             _unreachable("The server ended the connection while logging in."),
         ),
         (

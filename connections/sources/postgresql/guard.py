@@ -24,7 +24,7 @@ from connections.adapters.errors import AdapterError, DeadlineError, ProtocolErr
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import Window
 from connections.sources.postgresql.book import CATALOGUE_QUERY, CATALOGUE_QUERY_13, Book
-from connections.sources.postgresql.rejected import Rejected
+from connections.sources.postgresql.rejected import Rejected, of_libpq
 from connections.sources.postgresql.types import context
 from connections.sources.postgresql.values import Bound
 
@@ -42,6 +42,7 @@ MARGIN = 0.1
 _CONNECTED = int(pq.ConnStatus.OK)
 _SYNC = int(pq.ExecStatus.PIPELINE_SYNC)
 _FAILED = (int(pq.ExecStatus.FATAL_ERROR), int(pq.ExecStatus.BAD_RESPONSE))
+_COPYING = (int(pq.ExecStatus.COPY_IN), int(pq.ExecStatus.COPY_OUT), int(pq.ExecStatus.COPY_BOTH))
 
 Command = tuple[bytes, Sequence[bytes | None] | None, Sequence[int] | None]
 
@@ -227,6 +228,9 @@ class Session:
             elif result.status == _SYNC:
                 self._owed -= 1
                 return found
+            elif result.status in _COPYING:  # libpq would say so again and again
+                self.close()
+                raise ProtocolError("The server does not keep to PostgreSQL's protocol.", field="/config/port")
             else:
                 found.append(result)
 
@@ -245,8 +249,9 @@ class Session:
         return ready[0][1]
 
     def _lost(self) -> AdapterError:
+        message = self._pg.error_message.decode(errors="replace")
         self.close()
-        return UnreachableError("The server ended the connection.", field="/config/host")
+        return of_libpq(message)
 
     # Rows ------------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ def _text(raw: bytes | None) -> str:
 def in_words(error: Rejected, bound: Bound, prefix: int) -> AdapterError:
     """A refusal as an error of ours. ``prefix`` is the length of what stood before the statement."""
     if not error.sqlstate:
-        return _of_libpq(error.message)
+        return of_libpq(error.message)
     at = None if error.position is None else max(0, error.position - prefix)
     if is_command(error.sqlstate, error.message, bound.statement.words, bound.text, at or 0):
         return NotAQueryError("The statement is not a query, or it does more than read.", field=TEXT_FIELD)
@@ -42,10 +42,14 @@ def in_words(error: Rejected, bound: Bound, prefix: int) -> AdapterError:
     return rejected(error.sqlstate, error.message, place=place, hint=error.hint)
 
 
-def _of_libpq(message: str) -> AdapterError:
-    """What libpq itself says of an answer: the server's refusals all have a code."""
-    if "out of memory" in message:
+def of_libpq(message: str) -> AdapterError:
+    """What libpq itself says of an answer or of a lost connection: the server's refusals all have a code."""
+    if re.search(r"out of memory|allocate memory", message):
         return TooLargeError("The answer needs more memory than the job has.", hint="Ask for fewer rows or columns.")
-    if re.search(r"closed the connection|no connection|could not (receive|send) data|SSL|timed out", message):
+    if _LOST.search(message) or not message.strip():
         return UnreachableError("The server ended the connection.", field="/config/host")
     return ProtocolError("The server does not keep to PostgreSQL's protocol.", field="/config/port")
+
+
+# Not "lost synchronization": that is what libpq says of bytes that are no message.
+_LOST = re.compile(r"closed the connection|no connection|could not (receive|send) data|SSL|timed out")
