@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from connections.adapters.errors import FixableBy
 from connections.adapters.schema import Problem
 
 
@@ -84,6 +85,28 @@ class Paused(CatalogueError):
 class Locked(CatalogueError):
     code = "locked"
     title = "Secrets cannot be opened"
+
+
+class Unresolved(Locked):
+    """A secret that is kept elsewhere could not be looked up. The message says where it was sought."""
+
+    title = "Secret kept elsewhere has no value"
+
+    def __init__(self, message: str, *, field: str, hint: str, fixable_by: FixableBy = "platform") -> None:
+        super().__init__(message, problems=[Problem(field, self.code, message)], hint=hint)
+        self.field = field
+        self.fixable_by: FixableBy = fixable_by
+
+    def as_dict(self) -> dict[str, object]:
+        """The failure as a status check tells it."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "field": self.field,
+            "hint": self.hint,
+            "transient": False,
+            "fixable_by": self.fixable_by,
+        }
 
 
 class ConfigOutdated(CatalogueError):

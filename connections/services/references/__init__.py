@@ -1,0 +1,31 @@
+"""Secrets that are kept elsewhere: the catalogue stores where, and looks the value up at use.
+
+A reference must be allowed by the deployment (``CATALOG_REFERENCES``) and by the platform for the organisation
+(``Organisation.references``), when it is saved and again each time it is used. What it stands for is never stored:
+the supervisor's side looks it up when it hands a connection to a worker.
+"""
+
+from connections.services.references.allowed import any_for, grants, refusal
+from connections.services.references.reference import KINDS, Pattern, Reference
+from connections.services.references.resolving import resolve
+from connections.services.references.sent import read
+from connections.services.references.stored import STAND_IN, column, listed, opened, replaced, sealable
+from connections.services.references.warmth import epoch
+
+__all__ = [
+    "KINDS",
+    "STAND_IN",
+    "Pattern",
+    "Reference",
+    "any_for",
+    "column",
+    "epoch",
+    "grants",
+    "listed",
+    "opened",
+    "read",
+    "refusal",
+    "replaced",
+    "resolve",
+    "sealable",
+]
