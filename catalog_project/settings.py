@@ -42,6 +42,7 @@ CATALOG_CELL_BYTES = env.int("CATALOG_CELL_BYTES", default=1024 * 1024)
 CATALOG_WORKER_BYTES = env.int("CATALOG_WORKER_BYTES", default=512 * 1024 * 1024)
 CATALOG_CONNECTION_JOBS = env.int("CATALOG_CONNECTION_JOBS", default=4)
 CATALOG_ORGANISATION_JOBS = env.int("CATALOG_ORGANISATION_JOBS", default=8)
+CATALOG_USE_INTERVAL = env.float("CATALOG_USE_INTERVAL", default=60.0)  # seconds between writes of how often; 0: none
 
 for _text in (*CATALOG_EGRESS_ALLOW, *CATALOG_EGRESS_OWN):
     Opening.parse(_text)
@@ -82,6 +83,13 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
+]
+# What a request passes that comes with an API key. Sessions, CSRF, languages and logins are for browsers.
+CATALOG_PROGRAM_MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
 ]
 ROOT_URLCONF = "catalog_project.urls"
 WSGI_APPLICATION = "catalog_project.wsgi.application"

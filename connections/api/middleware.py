@@ -9,21 +9,33 @@ import uuid
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
+from django.urls import get_resolver
+from django.utils import translation
+from django.utils.module_loading import import_string
 
 from connections.api import problems
-from connections.api.problems import request_id
+from connections.api.problems import PREFIX, request_id
 
 __all__ = ["RequestMiddleware", "request_id"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
-class RequestMiddleware:
-    """Names and times each request. It stands first, so that its time is the whole."""
+Handler = Callable[[HttpRequest], HttpResponse]
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
+
+class RequestMiddleware:
+    """Names and times each request. It stands first, so that its time is the whole.
+
+    A program, which sends its key with each request, passes ``CATALOG_PROGRAM_MIDDLEWARE`` instead of what is left of
+    ``MIDDLEWARE``: sessions, CSRF tokens, messages and logins are for browsers.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self._for_browsers = get_response
+        self._for_programs = _chain(settings.CATALOG_PROGRAM_MIDDLEWARE)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
@@ -31,12 +43,30 @@ class RequestMiddleware:
         request.request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
         if settings.CATALOG_PROXIES:
             _believe_proxies(request, settings.CATALOG_PROXIES)
-        response = problems.in_one_shape(request, self.get_response(request))
+        program = "HTTP_AUTHORIZATION" in request.META and request.path_info.startswith(PREFIX)
+        answered = (self._for_programs if program else self._for_browsers)(request)
+        response = problems.in_one_shape(request, answered)
         response["X-Request-ID"] = request_id(request)
         response["X-Process-Time"] = f"{(time.perf_counter() - started) * 1000:.1f}"
         if not request.path.startswith("/static/"):
             response["Cache-Control"] = "no-store"
         return response
+
+
+def _chain(names: list[str]) -> Handler:
+    """A handler that passes these middlewares, which have no hooks but for requests and responses."""
+    handler: Handler = convert_exception_to_response(_answer)
+    for name in reversed(names):
+        handler = convert_exception_to_response(import_string(name)(handler))
+    return handler
+
+
+def _answer(request: HttpRequest) -> HttpResponse:
+    translation.deactivate()  # this thread may have served a browser with a language of its own
+    match = get_resolver().resolve(request.path_info)
+    request.resolver_match = match
+    response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+    return response
 
 
 def _believe_proxies(request: HttpRequest, count: int) -> None:

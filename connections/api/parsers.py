@@ -32,27 +32,32 @@ class JSONParser(parsers.BaseParser):
             while left > 0 and (part := stream.read(min(left, 65536))):
                 left -= len(part)
             raise BodyTooLarge("The body is over 1 MB.")
-        try:
-            found = json.loads(
-                body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-            )
-        except UnicodeDecodeError:
-            raise Invalid.at("", "The body is not UTF-8.") from None
-        except json.JSONDecodeError as exc:
-            raise Invalid.at("", f"The body is not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}.") from None
-        except (RecursionError, ValueError) as exc:
-            if isinstance(exc, RepeatedMember):
-                raise Invalid.at("", "A member is given twice.") from None
-            if isinstance(exc, NotANumber):
-                raise Invalid.at("", "NaN and infinities are no JSON; send them as texts.") from None
-            raise Invalid.at("", "The body is nested too deeply, or holds a number that is too large.") from None
-        if b"\\u" in body and _has_half_a_character(found):
-            raise Invalid.at("", "The body holds half of a surrogate pair, which is no character.")
-        return found
+        return read(body)
 
 
 class MergePatchParser(JSONParser):
     media_type = "application/merge-patch+json"
+
+
+def read(body: bytes) -> Any:
+    """What a body says. Raises ``Invalid``."""
+    try:
+        found = json.loads(
+            body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except UnicodeDecodeError:
+        raise Invalid.at("", "The body is not UTF-8.") from None
+    except json.JSONDecodeError as exc:
+        raise Invalid.at("", f"The body is not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}.") from None
+    except (RecursionError, ValueError) as exc:
+        if isinstance(exc, RepeatedMember):
+            raise Invalid.at("", "A member is given twice.") from None
+        if isinstance(exc, NotANumber):
+            raise Invalid.at("", "NaN and infinities are no JSON; send them as texts.") from None
+        raise Invalid.at("", "The body is nested too deeply, or holds a number that is too large.") from None
+    if b"\\u" in body and _has_half_a_character(found):
+        raise Invalid.at("", "The body holds half of a surrogate pair, which is no character.")
+    return found
 
 
 class RepeatedMember(ValueError):

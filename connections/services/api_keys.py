@@ -71,7 +71,7 @@ def create(actor: Actor, name: Any, role: Any, expires_at: Any = None, connectio
             name=name.strip(),
             role=role,
             prefix=prefix,
-            digest=_digest(text),
+            digest=digest(text),
             expires_at=_moment(expires_at),
             restricted=reached is not None,
         )
@@ -120,11 +120,19 @@ def recognise(text: str) -> APIKey | None:
         )
         .first()
     )
-    if key is None or not hmac.compare_digest(key.digest, _digest(text)):
+    if key is None or not hmac.compare_digest(key.digest, digest(text)):
         return None
-    if key.last_used_at is None or now - key.last_used_at > USE_RESOLUTION:
-        APIKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    used(key.pk, key.last_used_at, now)
     return key
+
+
+def used(key_id: Any, last_used_at: datetime | str | None, now: datetime) -> None:
+    """Note that a key is in use, at most once a minute. ``last_used_at`` may be as the database gave it."""
+    last = datetime.fromisoformat(last_used_at) if isinstance(last_used_at, str) else last_used_at
+    if last is not None and last.tzinfo is None:
+        last = last.replace(tzinfo=UTC)
+    if last is None or now - last > USE_RESOLUTION:
+        APIKey.objects.filter(pk=key_id).update(last_used_at=now)
 
 
 def actor_of(key: APIKey, request_id: str = "", ip: str | None = None) -> Actor:
@@ -164,7 +172,8 @@ def _named(actor: Actor, slugs: Any) -> list[Connection]:
     return list(found.values())
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """What is stored of a key: enough to know it by."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from connections.models import Event, Role
 from connections.services.actor import Actor
+from connections.services.rows import insert
 
 
 class Recorded(Protocol):
@@ -29,9 +30,9 @@ def record(
     changes: dict[str, Any] | None = None,
     detail: dict[str, Any] | None = None,
     label: str | None = None,
-) -> Event:
+) -> None:
     """Insert one event. ``action`` is ``object.verb`` (``connection.update``); ``changes`` never holds a secret."""
-    return _insert(
+    _insert(
         actor,
         action,
         organisation_id=actor.organisation_id,
@@ -114,8 +115,9 @@ def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
             )
 
 
-def _insert(actor: Actor, action: str, **fields: Any) -> Event:
-    return Event.objects.create(
+def _insert(actor: Actor, action: str, **fields: Any) -> None:
+    insert(
+        Event,
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_label=actor.label[:200],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,11 +18,14 @@ from connections.models import Connection, Role
 from connections.runner.frames import Chunk, End, Head
 from connections.runner.jobs import Operation
 from connections.runner.supervisor import Run
-from connections.services import budgets, drafts, events, jobs, state
+from connections.services import events, grounds, jobs, state
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError, Invalid
+from connections.services.grounds import Ground
 
 USUAL_LIMIT = 100
+MEMBERS = ("query", "parameters", "limit", "offset", "count", "timeout")
+"""Of a request's body."""
 FORMATS = ("json", "csv", "ndjson", "arrow", "parquet")
 
 
@@ -47,13 +50,16 @@ class Request:
 class Stream:
     """A started read: ``columns`` are known, ``chunks`` are the body in its format, then ``end`` is set.
 
-    Close it when it is not read to the end: the work stops. Its ``finished`` event is written either way.
+    Close it when it is not read to the end: the work stops. Its ``finished`` event is written either way, at the end
+    of ``chunks``; or by ``finish``, for who sets ``finish_later`` because an answer should not wait for it.
     """
 
-    def __init__(self, actor: Actor, connection: Connection, run: Run, head: Head, request: Request) -> None:
+    def __init__(self, entry: _Entry, run: Run, head: Head) -> None:
         self.columns = head.columns
         self.end: dict[str, Any] = {}
-        self._actor, self._connection, self._run, self._request = actor, connection, run, request
+        self.finish_later = False
+        self._entry, self._run = entry, run
+        self._outcome: tuple[str, str, int] | None = None
         self._finished = False
 
     def chunks(self) -> Iterator[bytes]:
@@ -66,31 +72,40 @@ class Stream:
                     yield item.data
                 elif isinstance(item, End):
                     self.end = item.fields
-            self._finish("ok", "", sent)
+            self._outcome = ("ok", "", sent)
         except (AdapterError, CatalogueError) as exc:
-            self._finish("failed", exc.code, sent)
+            self._outcome = ("failed", exc.code, sent)
             raise
         finally:
             self._run.close()
-            self._finish("failed", "cancelled", sent)
+            self._outcome = self._outcome or ("failed", "cancelled", sent)
+            if not self.finish_later:
+                self.finish()
 
-    def _finish(self, result: str, code: str, sent: int) -> None:
-        if self._finished:
+    def finish(self) -> None:
+        """Record how it ended. May be called again, to no effect."""
+        if self._finished or self._outcome is None:
             return
         self._finished = True
+        result, code, sent = self._outcome
         page = self.end.get("page") or {}
-        _record(self._actor, self._connection, self._request, result, code, rows=page.get("returned"), bytes=sent)
+        self._entry.write(result, code, rows=page.get("returned"), bytes=sent)
 
 
 def read(actor: Actor, connection: Connection, request: Request) -> Stream:
     """Start a preview or export, up to its first batch: a failure until then is raised here."""
     actor.require(Role.ANALYST, connection)
-    adapter = state.require_usable(connection)
-    limits = _limits(actor, request)
+    return read_on(actor, grounds.ground(connection), request)
+
+
+def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
+    """``read``, for an actor and a connection that were admitted together."""
+    actor.require(Role.ANALYST, ground.connection)
+    limits = _limits(ground, request)
     if request.limit is None:
         request = replace(request, limit=min(USUAL_LIMIT, limits.rows))
     arguments = {
-        "query": _query(adapter.query_class, request.query),
+        "query": _query(ground.adapter.query_class, request.query),
         "parameters": _parameters(request.parameters),
         "limit": request.limit,
         "offset": request.offset,
@@ -99,24 +114,25 @@ def read(actor: Actor, connection: Connection, request: Request) -> Stream:
         "integers": request.integers,
         "formulas": request.formulas,
     }
-    timeout = _timeout(actor, request.timeout)
-    _record(actor, connection, request, "started")
+    timeout = _timeout(ground, request.timeout)
+    entry = _Entry(actor, ground.connection, request)
+    entry.write("started")
     try:
         run = jobs.submit(
             actor,
-            adapter.id,
+            ground.adapter.id,
             Operation.READ,
             arguments,
-            lambda: drafts.settings_of(adapter, connection),
+            lambda: grounds.settings(ground),
             timeout=timeout,
-            connection=connection,
+            connection=ground.connection,
             limits=limits,
         )
         head = _head(run)
     except BaseException as exc:
-        _record(actor, connection, request, "failed", events.code_of(exc))
+        entry.write("failed", events.code_of(exc))
         raise
-    return Stream(actor, connection, run, head, request)
+    return Stream(entry, run, head)
 
 
 def _head(run: Run) -> Head:
@@ -130,21 +146,38 @@ def _head(run: Run) -> Head:
 
 def preview(actor: Actor, connection: Connection, request: Request) -> bytes:
     """The JSON answer of a preview, as the REST contract has it."""
-    stream = read(actor, connection, request)
-    rows = b"".join(stream.chunks())
+    actor.require(Role.ANALYST, connection)
+    answer, finish = preview_on(actor, grounds.ground(connection), request)
+    finish()
+    return answer
+
+
+def preview_on(actor: Actor, ground: Ground, request: Request) -> tuple[bytes, Callable[[], None]]:
+    """``preview``, for an actor and a connection that were admitted together.
+
+    Call what comes with the answer once that is sent: it records that the preview finished.
+    """
+    stream = read_on(actor, ground, request)
+    stream.finish_later = True
+    try:
+        rows = b"".join(stream.chunks())
+    except BaseException:
+        stream.finish()
+        raise
     head = orjson.dumps({"columns": stream.columns})
     tail = orjson.dumps(
         {
             **stream.end,
-            "connection": {"slug": connection.slug, "version": connection.version},
+            "connection": {"slug": ground.connection.slug, "version": ground.connection.version},
             "request_id": actor.request_id,
         }
     )
-    return b'%s,"rows":[%s],%s' % (head[:-1], rows, tail[1:])
+    return b'%s,"rows":[%s],%s' % (head[:-1], rows, tail[1:]), stream.finish
 
 
 def describe(actor: Actor, connection: Connection, query: Any, parameters: Any) -> dict[str, Any]:
     """The columns of a query, without fetching its rows."""
+    actor.require(Role.ANALYST, connection)
     adapter = state.require_usable(connection)
     arguments = {"query": _query(adapter.query_class, query), "parameters": _parameters(parameters)}
     return _browse(actor, connection, Operation.DESCRIBE, arguments)
@@ -164,16 +197,16 @@ def columns(actor: Actor, connection: Connection, path: list[str]) -> dict[str, 
 
 def _browse(actor: Actor, connection: Connection, operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
     actor.require(Role.ANALYST, connection)
-    adapter = state.require_usable(connection)
+    ground = grounds.ground(connection)
     with (
         events.work(actor, f"connection.{operation}", connection),
         jobs.submit(
             actor,
-            adapter.id,
+            ground.adapter.id,
             operation,
             arguments,
-            lambda: drafts.settings_of(adapter, connection),
-            timeout=_timeout(actor, None),
+            lambda: grounds.settings(ground),
+            timeout=ground.timeout,
             connection=connection,
         ) as run,
     ):
@@ -196,8 +229,8 @@ def _parameters(parameters: Any) -> dict[str, Any]:
     return parameters
 
 
-def _limits(actor: Actor, request: Request) -> Budget:
-    limits = (budgets.preview if request.format == "json" else budgets.export)(actor.organisation)
+def _limits(ground: Ground, request: Request) -> Budget:
+    limits = ground.budget(request.format)
     for name, most in (("limit", limits.rows), ("offset", 2**53)):
         value = getattr(request, name)
         if name == "limit" and value is None:
@@ -209,26 +242,29 @@ def _limits(actor: Actor, request: Request) -> Budget:
     return limits
 
 
-def _timeout(actor: Actor, timeout: Any) -> float:
-    most = budgets.limit(actor.organisation, "preview_timeout_max")
+def _timeout(ground: Ground, timeout: Any) -> float:
     if timeout is None:
-        return float(min(most, budgets.limit(actor.organisation, "preview_timeout")))
+        return ground.timeout
+    most = ground.timeout_max
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= most:
         raise Invalid.at("/timeout", f"Seconds, more than 0 and at most {most:g}.")
     return float(timeout)
 
 
-def _record(
-    actor: Actor, connection: Connection, request: Request, result: str, code: str = "", **measured: Any
-) -> None:
-    """One event of a read. The query is told by hash and length: its text may hold what nobody should keep."""
-    text = json.dumps(request.query, default=str, sort_keys=True).encode()
-    detail = {
-        "query_sha256": hashlib.sha256(text).hexdigest(),
-        "query_bytes": len(text),
-        "limit": request.limit,
-        "format": request.format,
-        **measured,
-    }
-    action = "connection.preview" if request.format == "json" else "connection.export"
-    events.record(actor, action, connection, result=result, code=code, detail=detail)
+class _Entry:
+    """The events of one read. The query is told by hash and length: its text may hold what nobody should keep."""
+
+    def __init__(self, actor: Actor, connection: Connection, request: Request) -> None:
+        text = json.dumps(request.query, default=str, sort_keys=True).encode()
+        self._actor, self._connection = actor, connection
+        self._action = "connection.preview" if request.format == "json" else "connection.export"
+        self._detail = {
+            "query_sha256": hashlib.sha256(text).hexdigest(),
+            "query_bytes": len(text),
+            "limit": request.limit,
+            "format": request.format,
+        }
+
+    def write(self, result: str, code: str = "", **measured: Any) -> None:
+        detail = {**self._detail, **measured}
+        events.record(self._actor, self._action, self._connection, result=result, code=code, detail=detail)

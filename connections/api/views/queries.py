@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework import exceptions
@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from connections.adapters.errors import AdapterError
+from connections.api import short
 from connections.api.base import OrganisationView
 from connections.api.middleware import request_id
 from connections.api.pagination import page_size
@@ -25,7 +26,7 @@ from connections.api.problems import of_exception
 from connections.models import Role
 from connections.services import jobs, queries
 from connections.services.errors import CatalogueError, Invalid
-from connections.services.queries import FORMATS, Stream
+from connections.services.queries import FORMATS, MEMBERS, Stream
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -35,7 +36,6 @@ MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
-MEMBERS = ("query", "parameters", "limit", "offset", "count", "timeout")
 
 
 class PreviewView(OrganisationView):
@@ -43,6 +43,10 @@ class PreviewView(OrganisationView):
 
     rights = {"POST": Role.ANALYST}
     own_formats = True
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The short way for a plain preview by an API key; the usual one for the rest, and for all that is refused."""
+        return short.preview(request, **kwargs) or super().dispatch(request, *args, **kwargs)
 
     def post(self, request: Request, org: str, slug: str) -> HttpResponseBase:
         format_ = _format(request)

@@ -1,0 +1,119 @@
+"""Admission: one query that authenticates an API key, authorises it, and loads the connection it asks for.
+
+What the query finds is all that a preview goes by. What follows from it (whether the settings fit, the budgets, the
+egress policy) is worked out once for each set of values found, and kept: whatever changes in the database, the values
+change with it, and so nothing kept is ever out of date.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from django.core.signals import setting_changed
+from django.db import connections, models, router
+from django.utils import timezone
+
+from connections.models import APIKey, Connection, ConnectionSecrets, Membership, Organisation, OrganisationKey, Slot
+from connections.services import api_keys, grounds
+from connections.services.actor import Actor
+from connections.services.errors import CatalogueError
+from connections.services.grounds import Ground
+from connections.services.rows import columns, instance
+
+KEPT: Final = 2048
+_PARTS: Final[tuple[tuple[str, type[models.Model], tuple[str, ...]], ...]] = (
+    ("a", APIKey, ("last_used_at",)),
+    ("m", Membership, ()),
+    ("o", Organisation, ()),
+    ("c", Connection, ("status_ok", "status_code", "status_at")),
+    ("s", ConnectionSecrets, ("blob",)),
+    ("k", OrganisationKey, ()),
+)
+_FROM: Final = """
+FROM connections_apikey a
+JOIN connections_membership m ON m.id = a.membership_id AND m.organisation_id = a.organisation_id
+JOIN auth_user u ON u.id = m.user_id AND u.is_active
+JOIN connections_organisation o ON o.id = a.organisation_id AND o.suspended_at IS NULL
+JOIN connections_connection c ON c.organisation_id = o.id
+LEFT JOIN connections_connectionsecrets s ON s.connection_id = c.id AND s.slot = %s
+LEFT JOIN connections_organisationkey k ON k.organisation_id = o.id AND k.version = s.key_version
+WHERE a.prefix = %s AND a.revoked_at IS NULL AND (a.expires_at IS NULL OR a.expires_at > %s)
+AND NOT a.restricted AND o.slug = %s AND c.slug = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may use which connection, on which ground."""
+
+    actor: Actor
+    ground: Ground
+
+
+def admit(key: str, organisation: str, connection: str, request_id: str, ip: str | None) -> Admission | None:
+    """Whoever holds ``key``, and the ground to read a connection on; None when anything stands in the way.
+
+    Then the usual way through the services tells what it is.
+    """
+    found = api_keys.KEY.fullmatch(key)
+    if found is None:
+        return None
+    alias = router.db_for_read(APIKey)
+    database = connections[alias]
+    now = timezone.now()
+    with database.cursor() as cursor:
+        cursor.execute(
+            _query(alias),
+            (Slot.CURRENT, found[1], database.ops.adapt_datetimefield_value(now), organisation, connection),
+        )
+        row = cursor.fetchone()
+    if row is None or not hmac.compare_digest(row[0], api_keys.digest(key)):
+        return None
+    admitted = _admitted(row[2:])
+    if admitted is None:
+        return None
+    api_keys.used(admitted.actor.id, row[1], now)
+    return replace(admitted, actor=replace(admitted.actor, request_id=request_id, ip=ip))
+
+
+@cache
+def _query(alias: str) -> str:
+    parts = [column for name, model, but in _PARTS for column in columns(model, name, but=but)]
+    return f"SELECT a.digest, a.last_used_at, {', '.join(parts)}{_FROM}"
+
+
+@lru_cache(KEPT)
+def _admitted(row: tuple[Any, ...]) -> Admission | None:
+    """What follows from the values of one row. A pure function of them and of the deployment's settings."""
+    found: dict[str, Any] = {}
+    start = 0
+    for name, model, but in _PARTS:
+        end = start + len(columns(model, name, but=but))
+        values, start = row[start:end], end
+        found[name] = instance(model, values, but=but) if values[0] is not None else None
+    key, connection = found["a"], found["c"]
+    key.membership, key.organisation = found["m"], found["o"]
+    connection.organisation = found["o"]
+    _prefetch(connection, "secrets_rows", ConnectionSecrets, found["s"])
+    _prefetch(found["o"], "keys", OrganisationKey, found["k"])
+    try:
+        return Admission(api_keys.actor_of(key), grounds.ground(connection))
+    except CatalogueError:
+        return None
+
+
+def _prefetch(owner: models.Model, name: str, model: type[models.Model], row: models.Model | None) -> None:
+    """Let ``owner.name.all()`` be what was loaded with it."""
+    rows = model._default_manager.all()
+    rows._result_cache = [row] if row is not None else []
+    owner.__dict__.setdefault("_prefetched_objects_cache", {})[name] = rows
+
+
+def _forget(**_: Any) -> None:
+    _admitted.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="connections.services.admission")

@@ -1,0 +1,59 @@
+"""Grounds: what a read of a connection goes by, as long as its row and its organisation's stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connections.adapters.limits import Budget
+from connections.models import Connection
+from connections.services import budgets, drafts, state
+from connections.services.errors import VersionConflict
+from connections.services.sources import AdapterClass
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A connection that may be used, the adapter for it, and what a read may produce. Times are in seconds."""
+
+    connection: Connection
+    adapter: AdapterClass
+    preview: Budget
+    export: Budget
+    timeout: float
+    timeout_max: float
+
+    def budget(self, format_: str) -> Budget:
+        return self.preview if format_ == "json" else self.export
+
+
+def ground(connection: Connection) -> Ground:
+    """The ground to read ``connection`` on. Raises what stands in the way: it is paused, locked, outdated, …"""
+    organisation = connection.organisation
+    most = float(budgets.limit(organisation, "preview_timeout_max"))
+    return Ground(
+        connection=connection,
+        adapter=state.require_usable(connection),
+        preview=budgets.preview(organisation),
+        export=budgets.export(organisation),
+        timeout=min(most, float(budgets.limit(organisation, "preview_timeout"))),
+        timeout_max=most,
+    )
+
+
+def settings(ground: Ground) -> drafts.Nested:
+    """The whole settings, secrets included, for the supervisor. Raises ``Locked``, ``ConfigOutdated``.
+
+    They are read anew, by whoever hands them over: a connection that was changed since is refused.
+    """
+    found = _as_it_is(ground.connection)
+    if found is None:
+        raise VersionConflict("Somebody changed this connection meanwhile. Load it again.")
+    return drafts.settings_of(ground.adapter, found)
+
+
+def _as_it_is(connection: Connection) -> Connection | None:
+    """The stored connection, with its secrets; None when it is gone or its settings are others by now."""
+    rows = Connection.objects.filter(
+        pk=connection.pk, organisation=connection.organisation_id, access_version=connection.access_version
+    )
+    return rows.select_related("organisation").prefetch_related("secrets_rows", "organisation__keys").first()
