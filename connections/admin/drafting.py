@@ -16,7 +16,7 @@ from connections.admin.reports import Outcome, of_error, of_form_errors, of_repo
 from connections.forms import SettingsForm
 from connections.forms.inputs import SetAt
 from connections.models import Connection
-from connections.services import connections, drafts, pasted, sources, status, vault
+from connections.services import connections, drafts, pasted, sources, status, upgrading, vault
 from connections.services.actor import Actor
 from connections.services.connections import Change
 from connections.services.errors import CatalogueError, Conflict, Invalid, VersionConflict
@@ -105,7 +105,9 @@ class Drafting:
     def _settings(self, **more: Any) -> SettingsForm | None:
         if self.adapter is None:
             return None
-        stored = {"config": self.connection.config, "secrets_set": _set_at(self.connection)} if self.connection else {}
+        stored: dict[str, Any] = {}
+        if self.connection is not None:
+            stored = {"config": upgrading.config(self.connection), "secrets_set": _set_at(self.connection)}
         return SettingsForm(
             self.adapter.config_class, **{**stored, **more}, parse_url=self.parse_url, title=_("Connection")
         )

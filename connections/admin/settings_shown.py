@@ -13,7 +13,7 @@ from connections.adapters import schema
 from connections.adapters.schema import Path
 from connections.admin.visible import as_json, visible
 from connections.models import Connection
-from connections.services import sources, vault
+from connections.services import sources, upgrading, vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,11 @@ def rows(connection: Connection) -> list[Row]:
     """Every stored setting, in the order of the schema, then every secret that is set."""
     adapter = sources.find(connection.source)
     labels: dict[Path, str] = {}
+    config = upgrading.config(connection)
     if adapter is not None:
-        for path, field in schema.leaves(adapter.config_class, connection.config):
+        for path, field in schema.leaves(adapter.config_class, config):
             labels[path] = field.title or path[-1].replace("_", " ").capitalize()
-    plain = [Row(_label(path, labels), _text(value)) for path, value in _values(connection.config)]
+    plain = [Row(_label(path, labels), _text(value)) for path, value in _values(config)]
     secret = []
     for name, moment in vault.names(connection).items():
         day = parse_datetime(moment)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from connections.models import APIKey, Connection, Event, Membership, Organisation
-from connections.services import api_keys, state
+from connections.services import api_keys, state, upgrading
 
 
 def moment(value: datetime | None) -> str | None:
@@ -27,12 +27,12 @@ def connection(row: Connection) -> dict[str, Any]:
         "description": row.description,
         "tags": row.tags,
         "environment": row.environment,
-        "config": row.config,
+        "config": upgrading.config(row),
         "secrets": state.secrets_shown(row),
         "state": state.state(row),
         "paused": {"at": moment(row.paused_at), "reason": row.paused_reason} if row.paused_at else None,
         "version": row.version,
-        "schema_version": row.schema_version,
+        "schema_version": upgrading.version(row),
         "status": {"ok": row.status_ok, "checked_at": moment(row.status_at)} if row.status_at else None,
         "warnings": state.warnings(row),
         "managed_by": row.managed_by,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from connections.adapters import schema
 from connections.adapters.schema import Nested, Path, Problem, pointer
 from connections.models import Connection
-from connections.services import vault
+from connections.services import upgrading, vault
 from connections.services.errors import ConfigOutdated, Invalid, Locked, ReentryRequired
 from connections.services.sources import AdapterClass
 
@@ -65,7 +65,7 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
     """
     patch, secrets = _objects(patch, secrets)
     model = adapter.config_class
-    config = merge(model, connection.config, patch)
+    config = merge(model, upgrading.config(connection), patch)
     found = _misplaced(model, patch, secrets, whole=config)
     set_, cleared = _set_values(secrets), {path for path in schema.paths(secrets) if schema.get(secrets, path) is None}
     kept = _kept(model, connection, config, set_, cleared)
@@ -116,11 +116,11 @@ def merge(model: type[BaseModel], stored: Mapping[str, Any], patch: Mapping[str,
 
 def outdated(adapter: AdapterClass, connection: Connection) -> list[Problem]:
     """What no longer fits the source's schema in a stored config; secrets are taken to be as they were set."""
-    if connection.schema_version != adapter.config_class.schema_version:
-        return [Problem("/config", "outdated", "The settings were saved under another version of the source.")]
+    if (reason := upgrading.problem(connection)) is not None:
+        return [Problem("/config", "outdated", reason)]
     set_paths = {tuple(name.split(".")) for name in vault.names(connection)}
     try:
-        adapter.config_class.model_validate(connection.config)
+        adapter.config_class.model_validate(upgrading.config(connection))
     except ValidationError as exc:
         found = schema.problems(exc, adapter.config_class, config="/config", secrets="/secrets")
         kept = {pointer("/secrets", path) for path in set_paths}
@@ -130,7 +130,7 @@ def outdated(adapter: AdapterClass, connection: Connection) -> list[Problem]:
 
 def settings_of(adapter: AdapterClass, connection: Connection) -> Nested:
     """Stored config and unsealed secrets, joined, for the supervisor. Raises ``Locked`` or ``ConfigOutdated``."""
-    whole = schema.join(connection.config, vault.unseal(connection))
+    whole = schema.join(upgrading.config(connection), vault.unseal(connection))
     try:
         adapter.config_class.model_validate(whole)
     except ValidationError as exc:
@@ -203,7 +203,7 @@ def _kept(
     """Stored secrets that stay: active under the new config, of the same branch, neither set nor cleared."""
     active = set(schema.secret_paths(model, config))
     given = set(schema.paths(set_)) | cleared
-    dropped = tuple(_switched(model, connection.config, config))
+    dropped = tuple(_switched(model, upgrading.config(connection), config))
     stored = {tuple(name.split(".")) for name in vault.names(connection)}
     return {path for path in (stored & active) - given if not any(path[: len(gone)] == gone for gone in dropped)}
 
@@ -225,7 +225,7 @@ def _switched(model: type[BaseModel], before: Nested, after: Nested, prefix: Pat
 
 def _stored_endpoint(model: type[BaseModel], connection: Connection) -> Nested:
     """The stored endpoint with today's defaults written out, so that a new setting's default is not a change."""
-    stored = dict(connection.config)
+    stored = upgrading.config(connection)
     try:
         settings = model.model_validate(schema.join(stored, vault.unseal(connection)))
     except (ValidationError, Locked):

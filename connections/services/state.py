@@ -6,7 +6,7 @@ from typing import Any
 
 from connections.adapters import schema
 from connections.models import Connection
-from connections.services import drafts, sources, vault
+from connections.services import drafts, sources, upgrading, vault
 from connections.services.errors import CatalogueError, ConfigOutdated, Locked, Paused
 
 STATES = ("locked", "invalid", "unavailable", "paused", "unchecked", "ready")
@@ -62,7 +62,8 @@ def explanation(connection: Connection) -> str:
 def warnings(connection: Connection) -> list[dict[str, str]]:
     """What a careful administrator would change: unverified TLS, an http address."""
     found = []
-    mode = schema.get(connection.config, ("tls", "mode"))
+    config = upgrading.config(connection)
+    mode = schema.get(config, ("tls", "mode"))
     if mode in ("disable", "require", "verify-ca"):
         texts = {
             "disable": "The connection is not encrypted: whoever is on the way can read its password and data.",
@@ -70,7 +71,7 @@ def warnings(connection: Connection) -> list[dict[str, str]]:
             "verify-ca": "The host's name in the certificate is not checked.",
         }
         found.append({"code": "tls_unverified", "message": texts[mode]})
-    if str(connection.config.get("base_url", "")).startswith("http://"):
+    if str(config.get("base_url", "")).startswith("http://"):
         found.append({"code": "tls_unverified", "message": "The address is http: nothing is encrypted."})
     return found
 
@@ -79,7 +80,7 @@ def secrets_shown(connection: Connection) -> dict[str, Any]:
     """Every secret of the active schema as ``{"set", "updated_at"}``, nested like the config."""
     names = vault.names(connection)
     adapter = sources.find(connection.source)
-    paths = schema.secret_paths(adapter.config_class, connection.config) if adapter else []
+    paths = schema.secret_paths(adapter.config_class, upgrading.config(connection)) if adapter else []
     shown: dict[str, Any] = {}
     for path in [*paths, *(tuple(name.split(".")) for name in names if tuple(name.split(".")) not in paths)]:
         updated_at = names.get(".".join(path))

@@ -14,7 +14,7 @@ from connections.adapters.errors import AdapterError
 from connections.models import Connection, Role, StatusCheck
 from connections.runner.frames import End, StepDone
 from connections.runner.jobs import Operation
-from connections.services import budgets, drafts, events, jobs, sources, state, vault
+from connections.services import budgets, drafts, events, jobs, sources, state, upgrading, vault
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
 from connections.services.errors import CheckFailed, Invalid
@@ -165,7 +165,7 @@ def _hint(connection: Connection, report: Report) -> str | None:
     set_at = vault.names(connection).get(".".join(path))
     if report["code"] != "authentication" or not (report["field"] or "").startswith("/secrets/"):
         return None
-    user = connection.config.get("user")
+    user = upgrading.config(connection).get("user")
     which = f"{path[-1].replace('_', ' ')}{f' of user {user}' if user else ''}"
     if set_at is None:
         return f"The {which} is not set."

@@ -11,14 +11,14 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max, OuterRef, Subquery
 
-from connections.adapters import schema
+from connections.adapters import snapshots
 from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey, Slot
 from connections.sealing import organisation_keys
 from connections.sealing.errors import KeyUnavailable, SealError
 from connections.sealing.fingerprint import endpoint_fingerprint
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
-from connections.services import sources
+from connections.services import sources, upgrading
 from connections.services.errors import Locked
 
 _HINT = "Enter the secrets again, or ask the platform's operators for the key."
@@ -40,9 +40,16 @@ def make_key(organisation: Organisation) -> OrganisationKey:
 
 
 def fingerprint(connection: Connection) -> str:
-    """The fingerprint of where this connection's secrets go, by its stored settings."""
-    adapter = sources.find(connection.source)
-    values = schema.endpoint(adapter.config_class, connection.config) if adapter else connection.config
+    """The fingerprint of where this connection's secrets go, by its settings as they are stored.
+
+    It is under the version of the schema that they were stored under; empty where nothing is known of that.
+    """
+    adapter, values = sources.find(connection.source), connection.config
+    if adapter is not None:
+        known = snapshots.endpoint(adapter, connection.config, connection.schema_version)
+        if known is None:
+            return ""
+        values = known
     return endpoint_fingerprint(connection.source, connection.schema_version, values)
 
 
@@ -61,7 +68,7 @@ def current(connection: Connection) -> ConnectionSecrets | None:
 def names(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, str]:
     """Dotted paths of the secrets that are set, each with when it was set (ISO 8601)."""
     row = find(connection, slot)
-    return dict(row.names) if row else {}
+    return upgrading.by_name(connection, row.names) if row else {}
 
 
 def problem(connection: Connection, slot: Slot = Slot.CURRENT) -> str | None:
@@ -73,8 +80,8 @@ def problem(connection: Connection, slot: Slot = Slot.CURRENT) -> str | None:
         return "The stored secrets are not the ones that were last saved."
     if row.problem:
         return "The stored secrets were changed outside the catalogue."
-    if sources.find(connection.source) and row.fingerprint != fingerprint(connection):
-        return "The secrets were saved for another endpoint."
+    if (reason := _elsewhere(connection, row)) is not None:
+        return reason
     _, key = _with_key(row, connection.organisation)
     if key is None or key.kid not in KeyRing.from_settings().ids:
         return "The key that seals the secrets is not available."
@@ -94,8 +101,11 @@ def unseal(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, Any]:
         sealer = _sealer(connection.organisation, row.key_version, wrapped)
     except SealError:
         raise Locked("The key that seals the secrets is not available.", hint=_HINT) from None
+    place = _place(connection, row)
+    if not place.endpoint_fingerprint:
+        raise Locked("The secrets were saved under another version of the source than this one knows.", hint=_HINT)
     try:
-        return sealer.open(bytes(row.blob), _place(connection, row))
+        return upgrading.secrets(connection, sealer.open(bytes(row.blob), place))
     except SealError as exc:
         ConnectionSecrets.objects.filter(pk=row.pk).update(problem=type(exc).__name__[:32])
         raise Locked("The stored secrets were changed outside the catalogue.", hint=_HINT) from None
@@ -181,6 +191,19 @@ def _sealer(organisation: Organisation, version: int, wrapped: organisation_keys
     if wrapped is None:
         raise KeyUnavailable(f"org-{version}")
     return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
+
+
+def _elsewhere(connection: Connection, row: ConnectionSecrets) -> str | None:
+    """Why the secrets of ``row`` are not for the endpoint of today, or None. Of newer settings it is not told."""
+    adapter = sources.find(connection.source)
+    if adapter is None:
+        return None
+    expected = fingerprint(connection)
+    if expected:
+        return "The secrets were saved for another endpoint." if row.fingerprint != expected else None
+    if connection.schema_version > adapter.config_class.schema_version:
+        return None
+    return "The secrets were saved under a version of the source that is not known any more."
 
 
 def _is_due(connection: Connection, row: ConnectionSecrets) -> bool:
