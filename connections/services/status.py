@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +12,15 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections.adapters.errors import AdapterError
+from connections.adapters.schema import Nested
 from connections.models import Connection, Role, StatusCheck
 from connections.runner.frames import End, StepDone
 from connections.runner.jobs import Operation
-from connections.services import budgets, drafts, events, jobs, sources, state, upgrading, vault
+from connections.services import budgets, drafts, events, jobs, probes, sources, state, upgrading, vault
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
-from connections.services.errors import CheckFailed, Invalid
+from connections.services.errors import CheckFailed, Invalid, Unresolved
+from connections.services.sources import AdapterClass
 
 Report = dict[str, Any]
 
@@ -71,6 +74,14 @@ def check(actor: Actor, connection: Connection) -> Report:
         report["hint"] = report["hint"] or _hint(connection, report)
         row = _store(actor, connection, report)
     return shown(row)
+
+
+def diagnose(actor: Actor, adapter: AdapterClass, open_settings: Callable[[], Nested], probe: Nested) -> Report:
+    """Check settings that are not in use, and run ``probe`` with them. Nothing is stored, not even an event."""
+    report = _run(actor, adapter.id, open_settings)
+    if probe:
+        probes.run(actor, adapter, open_settings, probe, report)
+    return report
 
 
 def _store(actor: Actor, connection: Connection, report: Report) -> StatusCheck:
