@@ -7,8 +7,8 @@ the supervisor's side looks it up when it hands a connection to a worker.
 
 from connections.services.references.allowed import any_for, grants, refusal
 from connections.services.references.reference import KINDS, Pattern, Reference
-from connections.services.references.resolving import resolve
-from connections.services.references.sent import read
+from connections.services.references.resolving import resolve, within
+from connections.services.references.sent import concern, read, refuse_values
 from connections.services.references.stored import STAND_IN, column, listed, opened, replaced, sealable
 from connections.services.references.warmth import epoch
 
@@ -19,13 +19,16 @@ __all__ = [
     "Reference",
     "any_for",
     "column",
+    "concern",
     "epoch",
     "grants",
     "listed",
     "opened",
     "read",
     "refusal",
+    "refuse_values",
     "replaced",
     "resolve",
     "sealable",
+    "within",
 ]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
+
+from django.conf import settings
 
 from connections.adapters import schema
 from connections.adapters.errors import UnreachableError
@@ -18,6 +23,7 @@ from connections.services.references.reference import Reference
 
 MAX_CHARACTERS: Final = 64 * 1024
 
+_until: ContextVar[float] = ContextVar("until", default=math.inf)
 _PLACES: Final[dict[str, Callable[[str, float], str]]] = {
     "env": env.look_up,
     "file": file.look_up,
@@ -25,16 +31,27 @@ _PLACES: Final[dict[str, Callable[[str, float], str]]] = {
 }
 
 
-def resolve(organisation: Organisation, secrets: Nested, until: float) -> Nested:
-    """``secrets`` with the value of each reference in its place. ``until`` is in monotonic seconds.
+def resolve(organisation: Organisation, secrets: Nested) -> Nested:
+    """``secrets`` with the value of each reference in its place.
 
     Raises ``Unresolved`` for one that has no value or is not allowed, and ``UnreachableError`` when the place where it
-    is kept cannot be asked now.
+    is kept cannot be asked now, or not within the time that ``within`` leaves.
     """
     found = stored.listed(secrets)
     if not found:
         return secrets
+    until = min(time.monotonic() + settings.CATALOG_VAULT_TIMEOUT, _until.get())
     return stored.replaced(secrets, {path: _value(organisation, path, ref, until) for path, ref in found.items()})
+
+
+@contextmanager
+def within(until: float) -> Iterator[None]:
+    """Inside, looking up ends at ``until``, in monotonic seconds: the deadline of the request that it is for."""
+    token = _until.set(until)
+    try:
+        yield
+    finally:
+        _until.reset(token)
 
 
 def _value(organisation: Organisation, path: Path, reference: Reference, until: float) -> str:

@@ -1,16 +1,17 @@
-"""References as they come in with a request: ``{"password": {"ref": "env:NAME"}}``."""
+"""References as they come in with a request, ``{"password": {"ref": "env:NAME"}}``, and what a source says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from connections.adapters import schema
 from connections.adapters.schema import Nested, Path, Problem, pointer
 from connections.models import Organisation
+from connections.services.errors import Unresolved
 from connections.services.references.allowed import refusal
 from connections.services.references.reference import Reference
-from connections.services.references.stored import MEMBER, replaced
+from connections.services.references.stored import MEMBER, listed, replaced
 
 
 def read(secrets: Nested, active: Iterable[Path], organisation: Organisation) -> tuple[Nested, list[Problem]]:
@@ -35,3 +36,23 @@ def read(secrets: Nested, active: Iterable[Path], organisation: Organisation) ->
         if (reason := refusal(found[path], organisation)) is not None:
             problems.append(Problem(place, "not_allowed", f"This reference may not be used. {reason}"))
     return replaced(secrets, found), problems
+
+
+def concern(kept_elsewhere: Collection[Path], problems: Collection[Problem]) -> bool:
+    """Whether what is wrong is wrong with secrets that are kept elsewhere, and with nothing else."""
+    places = {pointer("/secrets", path) for path in kept_elsewhere}
+    return bool(problems) and all(problem.pointer in places for problem in problems)
+
+
+def refuse_values(secrets: Nested, problems: Collection[Problem]) -> None:
+    """Raise ``Unresolved`` when a looked-up value is what does not fit the source."""
+    for path, reference in listed(secrets).items():
+        place = pointer("/secrets", path)
+        problem = next((problem for problem in problems if problem.pointer == place), None)
+        if problem is not None:
+            raise Unresolved(
+                f"What was found at {reference} does not fit this setting: {problem.detail}",
+                field=place,
+                hint="Correct the value there, or the reference.",
+                fixable_by="you",
+            )

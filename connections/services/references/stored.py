@@ -11,6 +11,7 @@ from typing import Any
 
 from connections.adapters import schema
 from connections.adapters.schema import Nested, Path
+from connections.sealing.errors import Tampered
 from connections.services.references.reference import Reference
 
 MEMBER = "ref"
@@ -48,11 +49,14 @@ def sealable(secrets: Mapping[str, Any]) -> Nested:
 def opened(payload: Nested, names: Iterable[str], beside: Mapping[str, str]) -> Nested:
     """What a blob held, its references read. ``names`` are its dotted paths.
 
-    Raises ValueError when the row's own list of references, ``beside``, says otherwise than the blob.
+    Raises ``Tampered`` when the row's own list of references, ``beside``, says otherwise than the blob.
     """
-    secrets = _read(payload, {tuple(name.split(".")) for name in names})
+    try:
+        secrets = _read(payload, {tuple(name.split(".")) for name in names})
+    except ValueError:
+        raise Tampered from None
     if column(secrets) != dict(beside):
-        raise ValueError("The row names other references than its blob.")
+        raise Tampered
     return secrets
 
 
