@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig as StockAdminConfig
 from django.core import checks
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class ConnectionsConfig(AppConfig):
@@ -12,11 +13,15 @@ class ConnectionsConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
+        from connections.models import triggers
         from connections.sealing.checks import check_keys
-        from connections.services.system_checks import check_sources
+        from connections.services.system_checks import check_sources, check_ties
 
         checks.register(check_keys, checks.Tags.security)
         checks.register(check_sources)
+        checks.register(check_ties, checks.Tags.database)
+        pre_migrate.connect(triggers.stand_aside, sender=self)
+        post_migrate.connect(triggers.stand_again, sender=self)
 
 
 class AdminConfig(StockAdminConfig):

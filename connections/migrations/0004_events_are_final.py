@@ -79,12 +79,14 @@ UNDO = {
 }
 
 
+def statements(vendor):
+    if vendor == "postgresql":
+        return [POSTGRESQL]
+    return [f"{text.strip()}; end" for text in SQLITE.removesuffix("; end\n").split("; end;")]
+
+
 def make(apps, schema_editor):
-    if schema_editor.connection.vendor == "postgresql":
-        statements = [POSTGRESQL]
-    else:
-        statements = [f"{text}; end" for text in SQLITE.removesuffix("; end\n").split("; end;")]
-    for statement in statements:
+    for statement in statements(schema_editor.connection.vendor):
         schema_editor.execute(statement, params=None)
 
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from connections.adapters.registry import registry
+from connections.models import triggers
 
 
 def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -24,3 +25,16 @@ def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.CATALOG_RUNNER not in ("local", "inline"):
         found.append(Error("CATALOG_RUNNER is not one of: local, inline.", id="catalog.E021"))
     return found
+
+
+def check_ties(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """What ties rows to their organisation is there. A warning: `migrate` asks first, and makes what is missing."""
+    return [
+        Warning(
+            f"The database {name} lacks what ties rows to their organisation: {', '.join(absent)}.",
+            hint=f"Run manage.py migrate --database {name}. On PostgreSQL, add a migration that calls ties.make.",
+            id="catalog.W030",
+        )
+        for name in databases or ()
+        if (absent := triggers.missing(name))
+    ]
