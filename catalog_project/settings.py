@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from catalog_project.environment import BASE_DIR, env, load, required
 from connections.adapters.egress import Opening
 from connections.sealing.keyring import KeyText
+from connections.sealing.openbao import require_address
 
 load()
 
@@ -45,6 +46,22 @@ CATALOG_CONNECTION_JOBS = env.int("CATALOG_CONNECTION_JOBS", default=4)
 CATALOG_ORGANISATION_JOBS = env.int("CATALOG_ORGANISATION_JOBS", default=8)
 CATALOG_USE_INTERVAL = env.float("CATALOG_USE_INTERVAL", default=60.0)  # seconds between writes of how often; 0: none
 
+# Secrets that are kept elsewhere: which may be referred to, and where they are. The token of the vault is no setting.
+CATALOG_REFERENCES = env.list("CATALOG_REFERENCES", default=[])
+CATALOG_REFERENCES_DIR = env.str("CATALOG_REFERENCES_DIR", default="")
+CATALOG_REFERENCES_FRESH = env.int("CATALOG_REFERENCES_FRESH", default=60)
+CATALOG_VAULT_URL = env.str("CATALOG_VAULT_URL", default="")
+CATALOG_VAULT_CA = env.str("CATALOG_VAULT_CA", default="")
+CATALOG_VAULT_NAMESPACE = env.str("CATALOG_VAULT_NAMESPACE", default="")
+CATALOG_VAULT_TOKEN_FILE = env.str("CATALOG_VAULT_TOKEN_FILE", default="")
+CATALOG_VAULT_MOUNTS = env.list("CATALOG_VAULT_MOUNTS", default=["secret:2"])
+CATALOG_VAULT_TIMEOUT = env.float("CATALOG_VAULT_TIMEOUT", default=3.0)
+
+if CATALOG_VAULT_URL:
+    try:
+        require_address(CATALOG_VAULT_URL, production=PRODUCTION)
+    except ValueError as _exc:
+        raise ImproperlyConfigured(str(_exc)) from None
 for _text in (*CATALOG_EGRESS_ALLOW, *CATALOG_EGRESS_OWN):
     Opening.parse(_text)
 if PRODUCTION and DEBUG:

@@ -27,6 +27,7 @@ class Job:
     adapter is never kept. ``timeout`` is in seconds, queueing included. ``egress`` is ``EgressPolicy.as_dict()``.
     ``root`` is the organisation's folder of files; ``allow_unsafe_roles`` lets logins that can do more than read be
     used. The two limits count jobs that run or wait; a job over one of them is refused with ``ThrottledError``.
+    ``epoch`` changes when the connection's secrets must be read anew although nothing that is stored has changed.
 
     ``arguments`` by operation, all optional but ``query`` and ``path``:
 
@@ -53,6 +54,7 @@ class Job:
     allow_unsafe_roles: bool = False
     connection_limit: int = 4
     organisation_limit: int = 8
+    epoch: str = ""
 
     @property
     def warmth(self) -> str | None:
@@ -62,7 +64,7 @@ class Job:
         """
         if self.connection is None or self.operation is Operation.CHECK:
             return None
-        grants = [self.egress, self.root, self.allow_unsafe_roles]
+        grants = [self.egress, self.root, self.allow_unsafe_roles, self.epoch]
         return json.dumps([self.connection, self.access_version, self.source, *grants], sort_keys=True)
 
     def to_bytes(self) -> bytes:

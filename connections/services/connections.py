@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from connections.models import Connection, Role
-from connections.services import drafts, events, sources, vault
+from connections.services import drafts, events, references, sources, vault
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
 from connections.services.errors import Conflict, Invalid, NotFound, PreconditionFailed, VersionConflict
@@ -87,7 +87,7 @@ def create(
     plain = _plain_fields(change)
     if not plain.get("name"):
         raise Invalid.at("/name", "A connection needs a name.", "required")
-    draft = drafts.new(adapter, change.config, change.secrets)
+    draft = drafts.new(adapter, actor.organisation, change.config, change.secrets)
     if verify is not None:
         verify(draft)
     connection = Connection(
@@ -218,6 +218,7 @@ def _apply(row: Connection, draft: Draft) -> dict[str, Any]:
         changes["secrets"] = sorted(
             name for name in {*before, *draft.set_at} if before.get(name) != draft.set_at.get(name)
         )
+        changes |= _references(vault.references_of(row), draft)
     if not changes:
         return {}
     row.access_version += 1
@@ -274,7 +275,14 @@ def _tags(tags: Any) -> list[str]:
 
 
 def _creation(connection: Connection, draft: Draft) -> dict[str, Any]:
-    return {"name": [None, connection.name], "config": [None, draft.config], "secrets": sorted(draft.set_at)}
+    secrets = {"secrets": sorted(draft.set_at), **_references({}, draft)}
+    return {"name": [None, connection.name], "config": [None, draft.config], **secrets}
+
+
+def _references(before: dict[str, str], draft: Draft) -> dict[str, Any]:
+    """The change of where secrets are kept, when there is one. A reference is no secret."""
+    after = references.column(draft.secrets)
+    return {"references": [before, after]} if before != after else {}
 
 
 def _save_with_slug(connection: Connection, wanted: Any) -> None:

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from connections.adapters import schema
 from connections.adapters.schema import Nested, Path, Problem, pointer
-from connections.models import Connection
-from connections.services import upgrading, vault
+from connections.models import Connection, Organisation, Slot
+from connections.services import references, upgrading, vault
 from connections.services.errors import ConfigOutdated, Invalid, Locked, ReentryRequired
 from connections.services.sources import AdapterClass
 
@@ -26,35 +26,39 @@ MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Validated settings. ``secrets`` is all that would be sealed, in plain text: it never leaves the services."""
+    """Validated settings. ``secrets`` is all that would be sealed, in plain text: it never leaves the services.
+
+    Those that are kept elsewhere are in it as ``Reference``; their values are looked up at use only.
+    """
 
     adapter: AdapterClass
+    organisation: Organisation
     config: Nested
     secrets: Nested = field(repr=False)
     set_at: dict[str, str]
     config_changed: bool
     secrets_changed: bool
 
-    @property
     def settings(self) -> Nested:
-        """Config and secrets as one object: what an adapter is made from."""
-        return schema.join(self.config, self.secrets)
+        """Config and secrets as one object: what an adapter is made from. Looks up what is kept elsewhere.
+
+        Raises ``Unresolved`` or ``UnreachableError`` for a secret that has no value there.
+        """
+        return _resolved(self.adapter, self.organisation, self.config, self.secrets)
 
     def __reduce__(self) -> Any:
         raise TypeError("A draft holds secrets and is not pickled.")
 
 
-def new(adapter: AdapterClass, config: Any, secrets: Any) -> Draft:
+def new(adapter: AdapterClass, organisation: Organisation, config: Any, secrets: Any) -> Draft:
     """A draft of a connection that does not exist yet. Raises ``Invalid``."""
     config, secrets = _objects(config, secrets)
     model = adapter.config_class
-    found = _misplaced(model, config, secrets)
-    values = _set_values(secrets)
-    settings, more = _validate(model, schema.join(config, values), found)
-    if settings is None:
-        raise Invalid.of([*found, *more])
-    plain, sealed = schema.split(settings)
-    return Draft(adapter, plain, sealed, _times(sealed, {}, set(schema.paths(sealed))), True, bool(sealed))
+    secrets, found = references.read(secrets, _active(model, config), organisation)
+    found += _misplaced(model, config, secrets)
+    plain, sealed = _validated(model, organisation, config, _set_values(secrets), found)
+    times = _times(sealed, {}, set(schema.paths(sealed)))
+    return Draft(adapter, organisation, plain, sealed, times, True, bool(sealed))
 
 
 def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: Any) -> Draft:
@@ -66,16 +70,13 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
     patch, secrets = _objects(patch, secrets)
     model = adapter.config_class
     config = merge(model, upgrading.config(connection), patch)
-    found = _misplaced(model, patch, secrets, whole=config)
+    secrets, found = references.read(secrets, _active(model, config), connection.organisation)
+    found += _misplaced(model, patch, secrets, whole=config)
     set_, cleared = _set_values(secrets), {path for path in schema.paths(secrets) if schema.get(secrets, path) is None}
     kept = _kept(model, connection, config, set_, cleared)
     stored = vault.unseal(connection) if kept else {}
     values = {path: schema.get(stored, path) for path in kept} | {p: schema.get(set_, p) for p in schema.paths(set_)}
-    joined = schema.join(config, _nest(values))
-    settings, more = _validate(model, joined, found)
-    if settings is None:
-        raise Invalid.of([*found, *more])
-    plain, sealed = schema.split(settings)
+    plain, sealed = _validated(model, connection.organisation, config, _nest(values), found)
     if kept and schema.endpoint(model, plain) != _stored_endpoint(model, connection):
         raise ReentryRequired(
             "These settings decide where the secrets go. Enter the secrets again.",
@@ -88,6 +89,7 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
     secrets_changed = bool(new_paths) or {".".join(path) for path in schema.paths(sealed)} != set(before)
     return Draft(
         adapter,
+        connection.organisation,
         plain,
         sealed,
         _times(sealed, before, new_paths),
@@ -128,15 +130,25 @@ def outdated(adapter: AdapterClass, connection: Connection) -> list[Problem]:
     return []
 
 
-def settings_of(adapter: AdapterClass, connection: Connection) -> Nested:
-    """Stored config and unsealed secrets, joined, for the supervisor. Raises ``Locked`` or ``ConfigOutdated``."""
-    whole = schema.join(upgrading.config(connection), vault.unseal(connection))
+def settings_of(adapter: AdapterClass, connection: Connection, slot: Slot = Slot.CURRENT) -> Nested:
+    """Stored config and unsealed secrets, joined, for the supervisor; those that are kept elsewhere are looked up.
+
+    Raises ``Locked`` (``Unresolved`` for one that is kept elsewhere), ``ConfigOutdated``, and ``UnreachableError`` when
+    the place where one is kept does not answer.
+    """
+    secrets = vault.unseal(connection, slot)
+    return _resolved(adapter, connection.organisation, upgrading.config(connection), secrets)
+
+
+def _resolved(adapter: AdapterClass, organisation: Organisation, config: Nested, secrets: Nested) -> Nested:
+    whole = schema.join(config, references.resolve(organisation, secrets))
     try:
         adapter.config_class.model_validate(whole)
     except ValidationError as exc:
+        problems = schema.problems(exc, adapter.config_class, config="/config", secrets="/secrets")
+        references.refuse_values(secrets, problems)
         raise ConfigOutdated(
-            "The stored settings no longer fit this source. Open the connection and save it again.",
-            problems=schema.problems(exc, adapter.config_class, config="/config", secrets="/secrets"),
+            "The stored settings no longer fit this source. Open the connection and save it again.", problems=problems
         ) from None
     return whole
 
@@ -152,10 +164,15 @@ def _objects(config: Any, secrets: Any) -> tuple[Nested, Nested]:
     return config or {}, secrets or {}
 
 
+def _active(model: type[BaseModel], config: Nested) -> list[Path]:
+    """Paths of the secrets that the source has under these settings."""
+    return schema.secret_paths(model, schema.join(config, {}))
+
+
 def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: Nested | None = None) -> list[Problem]:
     """Secrets inside ``config``, settings inside ``secrets``, and secrets that cannot be what was meant."""
     merged = config if whole is None else whole
-    active = set(schema.secret_paths(model, schema.join(merged, {})))
+    active = set(_active(model, merged))
     plain = {path for path, field_ in schema.leaves(model, merged) if not schema.is_secret(field_)}
     found = [
         Problem(pointer("/config", path), "secret", "This is a secret: send it in secrets.")
@@ -172,7 +189,7 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
             found.append(Problem(place, "not_secret", "This is a plain setting: send it in config."))
         elif path not in active:
             found.append(Problem(place, "unknown", "This source has no such secret, or not with these settings."))
-        elif value is None:
+        elif value is None or isinstance(value, references.Reference):
             continue
         elif not isinstance(value, str):
             found.append(Problem(place, "invalid", "A secret is a text."))
@@ -181,6 +198,25 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
         elif schema.is_mask(value):
             found.append(Problem(place, "mask", "This looks like a mask. Leave the secret out to keep it."))
     return found
+
+
+def _validated(
+    model: type[BaseModel], organisation: Organisation, config: Nested, secrets: Nested, found: list[Problem]
+) -> tuple[Nested, Nested]:
+    """Config and secrets as they would be stored. Raises ``Invalid`` with ``found`` and what else is wrong.
+
+    A secret that is kept elsewhere is not looked up to save it, unless the source judges what it looks like.
+    """
+    kept_elsewhere = references.listed(secrets)
+    stand_ins = dict.fromkeys(kept_elsewhere, references.STAND_IN)
+    settings, more = _validate(model, schema.join(config, references.replaced(secrets, stand_ins)), found)
+    if settings is None and not found and references.concern(kept_elsewhere, more):
+        values = references.resolve(organisation, secrets)
+        settings, more = _validate(model, schema.join(config, values), found)
+    if settings is None:
+        raise Invalid.of([*found, *more])
+    plain, sealed = schema.split(settings)
+    return plain, references.replaced(sealed, kept_elsewhere)
 
 
 def _validate(model: type[BaseModel], whole: Nested, found: list[Problem]) -> tuple[BaseModel | None, list[Problem]]:
@@ -227,7 +263,9 @@ def _stored_endpoint(model: type[BaseModel], connection: Connection) -> Nested:
     """The stored endpoint with today's defaults written out, so that a new setting's default is not a change."""
     stored = upgrading.config(connection)
     try:
-        settings = model.model_validate(schema.join(stored, vault.unseal(connection)))
+        secrets = vault.unseal(connection)
+        stand_ins = dict.fromkeys(references.listed(secrets), references.STAND_IN)
+        settings = model.model_validate(schema.join(stored, references.replaced(secrets, stand_ins)))
     except (ValidationError, Locked):
         return schema.endpoint(model, stored)
     return schema.endpoint(model, schema.split(settings)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from connections.adapters.limits import Budget
 from connections.models import Connection, Organisation, Role
 from connections.runner.jobs import Job, Operation
 from connections.runner.supervisor import Run, runner
-from connections.services import budgets, events, own
+from connections.services import budgets, events, own, references, vault
 from connections.services.actor import Actor
 
 
@@ -48,6 +49,12 @@ def submit(
     ``open_settings`` is called when a worker has no warm adapter; what it returns goes down that worker's pipe only.
     """
     organisation = actor.organisation
+    until = time.monotonic() + timeout
+
+    def opened() -> dict[str, Any]:
+        with references.within(until):
+            return open_settings()
+
     job = Job(
         id=actor.request_id,
         organisation=str(organisation.pk),
@@ -63,8 +70,9 @@ def submit(
         allow_unsafe_roles=organisation.allow_unsafe_roles and settings.CATALOG_ALLOW_UNSAFE_ROLES,
         connection_limit=int(budgets.limit(organisation, "connection_jobs")),
         organisation_limit=int(budgets.limit(organisation, "organisation_jobs")),
+        epoch=references.epoch(connection.pk, organisation, vault.references_of(connection)) if connection else "",
     )
-    return runner(settings.CATALOG_RUNNER).run(job, open_settings)
+    return runner(settings.CATALOG_RUNNER).run(job, opened)
 
 
 def cancel(actor: Actor, request_id: str) -> None:

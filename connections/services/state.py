@@ -78,11 +78,12 @@ def warnings(connection: Connection) -> list[dict[str, str]]:
 
 def secrets_shown(connection: Connection) -> dict[str, Any]:
     """Every secret of the active schema as ``{"set", "updated_at"}``, nested like the config."""
-    names = vault.names(connection)
+    names, elsewhere = vault.names(connection), vault.references_of(connection)
     adapter = sources.find(connection.source)
     paths = schema.secret_paths(adapter.config_class, upgrading.config(connection)) if adapter else []
     shown: dict[str, Any] = {}
     for path in [*paths, *(tuple(name.split(".")) for name in names if tuple(name.split(".")) not in paths)]:
         updated_at = names.get(".".join(path))
-        schema.put(shown, path, {"set": updated_at is not None, "updated_at": updated_at})
+        ref = {"ref": elsewhere[".".join(path)]} if ".".join(path) in elsewhere else {}
+        schema.put(shown, path, {"set": updated_at is not None, "updated_at": updated_at, **ref})
     return shown

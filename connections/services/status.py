@@ -30,7 +30,7 @@ def test(actor: Actor, source: Any, config: Any, secrets: Any) -> Report:
     actor.require(Role.EDITOR)
     actor.require_whole_reach()
     adapter = sources.chosen(source, actor.organisation)
-    return test_draft(actor, drafts.new(adapter, config, secrets))
+    return test_draft(actor, drafts.new(adapter, actor.organisation, config, secrets))
 
 
 def test_changed(actor: Actor, connection: Connection, config: Any, secrets: Any) -> Report:
@@ -48,7 +48,7 @@ def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None)
         state.require_running(connection)
     label = None if connection else draft.adapter.label
     with events.work(actor, "connection.test", connection, label=label) as outcome:
-        report = _run(actor, draft.adapter.id, lambda: draft.settings)
+        report = _run(actor, draft.adapter.id, draft.settings)
         outcome.tell("ok" if report["ok"] else "failed", report["code"] or "")
     return report
 
@@ -145,6 +145,8 @@ def _run(actor: Actor, source: str, open_settings: Any, connection: Connection |
         if exc.code in ("throttled", "busy", "cancelled"):
             raise
         fields = {"ok": None if exc.code == "worker_crashed" else False, "error": exc.as_dict(), "steps": steps}
+    except Unresolved as exc:
+        fields = {"ok": False, "error": exc.as_dict(), "steps": steps}
     if fields.get("ok") is None and not fields.get("error"):
         raise Invalid("The check gave no result.")
     return _report(fields, started, steps)

@@ -18,7 +18,7 @@ from connections.sealing.errors import KeyUnavailable, SealError
 from connections.sealing.fingerprint import endpoint_fingerprint
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
-from connections.services import sources, upgrading
+from connections.services import references, sources, upgrading
 from connections.services.errors import Locked
 
 _HINT = "Enter the secrets again, or ask the platform's operators for the key."
@@ -89,7 +89,10 @@ def problem(connection: Connection, slot: Slot = Slot.CURRENT) -> str | None:
 
 
 def unseal(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, Any]:
-    """The connection's secrets, nested like its config. Raises ``Locked`` when they do not open here."""
+    """The connection's secrets, nested like its config: texts, and a ``Reference`` for each that is kept elsewhere.
+
+    Raises ``Locked`` when they do not open here.
+    """
     if slot == Slot.CURRENT and not connection.secrets_generation:
         return {}
     reason = problem(connection, slot)
@@ -105,10 +108,17 @@ def unseal(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, Any]:
     if not place.endpoint_fingerprint:
         raise Locked("The secrets were saved under another version of the source than this one knows.", hint=_HINT)
     try:
-        return upgrading.secrets(connection, sealer.open(bytes(row.blob), place))
+        opened = references.opened(sealer.open(bytes(row.blob), place), row.names, row.references)
     except SealError as exc:
         ConnectionSecrets.objects.filter(pk=row.pk).update(problem=type(exc).__name__[:32])
         raise Locked("The stored secrets were changed outside the catalogue.", hint=_HINT) from None
+    return upgrading.secrets(connection, opened)
+
+
+def references_of(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, str]:
+    """Dotted paths of the secrets that are kept elsewhere, each with its reference."""
+    row = find(connection, slot)
+    return upgrading.by_name(connection, row.references) if row else {}
 
 
 def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str], *, changed: bool) -> None:
@@ -130,7 +140,9 @@ def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str]
 def write(connection: Connection, row: ConnectionSecrets, secrets: dict[str, Any], key: OrganisationKey) -> None:
     """Save ``row``, whose slot, generation and names are set, with ``secrets`` sealed under ``key`` for this place."""
     row.key_version, row.fingerprint, row.problem = key.version, fingerprint(connection), ""
-    row.blob = _sealer(connection.organisation, key.version, _wrapped(key)).seal(secrets, _place(connection, row))
+    row.references = references.column(secrets)
+    sealer = _sealer(connection.organisation, key.version, _wrapped(key))
+    row.blob = sealer.seal(references.sealable(secrets), _place(connection, row))
     row.save()
     forget_rows(connection)
 
