@@ -15,7 +15,14 @@ from pydantic import ValidationError
 from connections.adapters.base import Adapter
 from connections.adapters.contract import Environment
 from connections.adapters.egress import EgressPolicy
-from connections.adapters.errors import AdapterError, InternalError, InvalidError, ProtocolError, TransientError
+from connections.adapters.errors import (
+    AdapterError,
+    AuthenticationError,
+    InternalError,
+    InvalidError,
+    ProtocolError,
+    TransientError,
+)
 from connections.adapters.registry import BrokenSourceError, UnknownSourceError, registry
 from connections.adapters.schema import problems
 from connections.runner.jobs import Job
@@ -52,7 +59,8 @@ class WarmAdapters:
 
     def give_back(self, loan: Loan, error: AdapterError | None) -> None:
         """Keep the adapter for the next job, or close it: when it cannot be reset, or what failed casts doubt on it."""
-        doubtful = isinstance(error, TransientError | ProtocolError | InternalError)
+        # A login that was refused will be again, until somebody mends it here or where the secret is kept.
+        doubtful = isinstance(error, TransientError | ProtocolError | InternalError | AuthenticationError)
         if loan.warmth is None or doubtful or not _reset(loan.adapter):
             _close(loan.adapter)
             return
