@@ -12,6 +12,8 @@ from typing import Final
 from connections.runner import isolation
 
 SCRATCH: Final = "worker-"
+# Arrow's own pools reserve far more than they use, which counts against a worker's memory.
+_ARROW: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 Report = dict[str, bool]
 
