@@ -22,6 +22,10 @@ os.environ.update(
     CATALOG_EGRESS_ALLOW="127.0.0.0/8",
     CATALOG_EGRESS_LOOPBACK="1",
     CATALOG_FILES_ROOT=_files,
+    CATALOG_RUNTIME_FOLDER=os.path.join(_files, "run"),
+    # Tests hold their rows in transactions that no other thread sees; those about this set it themselves.
+    CATALOG_RECHECK_SECONDS="3600",
+    CATALOG_USE_INTERVAL="0",  # no thread writes behind a test's back
 )
 # DATABASE_URL chooses the catalogue's own database: `DATABASE_URL=postgresql://… make test` tests on PostgreSQL.
 os.environ.setdefault("DATABASE_URL", "sqlite:///" + os.path.join(_files, "catalogue.sqlite3"))

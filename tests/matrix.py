@@ -71,6 +71,12 @@ api/v1/orgs/<slug:org>/connections/<slug:slug>/resume/
 api/v1/orgs/<slug:org>/connections/<slug:slug>/clone/
     POST             401 403 403 201 201 404 201
     other            401 405 405 405 405 404 405
+api/v1/orgs/<slug:org>/connections/<slug:slug>/revisions/
+    GET HEAD         401 403 403 200 200 404 200
+    other            401 405 405 405 405 404 405
+api/v1/orgs/<slug:org>/connections/<slug:slug>/revisions/<int:version>/restore/
+    POST             401 403 403 200 200 404 200
+    other            401 405 405 405 405 404 405
 api/v1/orgs/<slug:org>/previews/<str:request_id>/
     DELETE           401 403 204 204 204 404 204
     other            401 405 405 405 405 404 405
@@ -158,6 +164,10 @@ admin/connections/connection/cancel/<slug:job>/
 admin/connections/connection/<uuid:pk>/history/
     GET HEAD         302 200 200 200 200 404 200
     other            302 405 405 405 405 404 405
+admin/connections/connection/<uuid:pk>/history/<int:version>/restore/
+    GET HEAD         302 403 403 200 200 404 200
+    POST             302 403 403 302 302 404 302
+    other            302 403 403 405 405 404 405
 admin/connections/connection/<uuid:pk>/pause/
     GET HEAD         302 403 403 200 200 404 200
     POST             302 403 403 302 302 404 302

@@ -75,6 +75,7 @@ def things_of(tenant: Tenant) -> Things:
             "job": "some-request",
             "member": str(membership.pk),
             "key": str(key.pk),
+            "version": "1",
             "app_label": "connections",
             "url": "nonsense",
         },
@@ -99,6 +100,7 @@ def random_things() -> Things:
         "source": "postgresql",
         "request_id": "some-request",
         "job": "some-job",
+        "version": "1",
     }
     return Things({**values, **dict.fromkeys(names, pk), "app_label": "connections", "url": "nonsense"})
 

@@ -69,7 +69,11 @@ def _url_name(view: Any) -> str:
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    formats = {"member": {"format": "uuid"}, "key": {"format": "uuid"}}
+    formats: dict[str, dict[str, Any]] = {
+        "member": {"format": "uuid"},
+        "key": {"format": "uuid"},
+        "version": {"type": "integer", "minimum": 1},
+    }
     return [
         {"in": "path", "name": name, "required": True, "schema": {"type": "string", **formats.get(name, {})}}
         for name in names

@@ -6,7 +6,7 @@ from typing import Any
 
 from connections.adapters import schema
 from connections.models import Connection
-from connections.services import drafts, sources, upgrading, vault
+from connections.services import drafts, expiry, sources, upgrading, vault
 from connections.services.errors import CatalogueError, ConfigOutdated, Locked, Paused
 
 STATES = ("locked", "invalid", "unavailable", "paused", "unchecked", "ready")
@@ -59,9 +59,9 @@ def explanation(connection: Connection) -> str:
     return ""
 
 
-def warnings(connection: Connection) -> list[dict[str, str]]:
-    """What a careful administrator would change: unverified TLS, an http address."""
-    found = []
+def warnings(connection: Connection) -> list[dict[str, Any]]:
+    """What a careful administrator would change: unverified TLS, an http address, a secret that ends soon."""
+    found: list[dict[str, Any]] = []
     config = upgrading.config(connection)
     mode = schema.get(config, ("tls", "mode"))
     if mode in ("disable", "require", "verify-ca"):
@@ -73,17 +73,22 @@ def warnings(connection: Connection) -> list[dict[str, str]]:
         found.append({"code": "tls_unverified", "message": texts[mode]})
     if str(config.get("base_url", "")).startswith("http://"):
         found.append({"code": "tls_unverified", "message": "The address is http: nothing is encrypted."})
-    return found
+    return found + expiry.warnings(connection)
 
 
 def secrets_shown(connection: Connection) -> dict[str, Any]:
-    """Every secret of the active schema as ``{"set", "updated_at"}``, nested like the config."""
-    names, elsewhere = vault.names(connection), vault.references_of(connection)
+    """Every secret of the active schema as ``{"set", "updated_at"}``, nested like the config.
+
+    Where it is known when a secret ends, ``expires_at`` and ``expiries`` tell; ``ref`` where it is kept elsewhere.
+    """
+    names, expiries = vault.names(connection), expiry.of_secrets(connection)
+    elsewhere = vault.references_of(connection)
     adapter = sources.find(connection.source)
     paths = schema.secret_paths(adapter.config_class, upgrading.config(connection)) if adapter else []
     shown: dict[str, Any] = {}
     for path in [*paths, *(tuple(name.split(".")) for name in names if tuple(name.split(".")) not in paths)]:
         updated_at = names.get(".".join(path))
+        ends = expiry.shown(expiries, ".".join(path)) if updated_at is not None else {}
         ref = {"ref": elsewhere[".".join(path)]} if ".".join(path) in elsewhere else {}
-        schema.put(shown, path, {"set": updated_at is not None, "updated_at": updated_at, **ref})
+        schema.put(shown, path, {"set": updated_at is not None, "updated_at": updated_at, **ends, **ref})
     return shown

@@ -51,6 +51,7 @@ def address(name: str, route: str, found: dict[str, Any]) -> str:
     row = found.get(model)
     path = ROW_PAGES.sub(str(row.pk) if row is not None else "1", route)
     path = path.replace("<slug:source>", "sqlite").replace("<slug:job>", "some-request")
+    path = path.replace("<int:version>", "1")
     return "/admin/" + re.sub(r"\^?\(\?P<.*", "nothing", path)
 
 

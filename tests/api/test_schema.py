@@ -49,6 +49,7 @@ def by_name() -> dict[str, Any]:
 
 def _filled(path: str) -> str:
     """A path of the document with something in each place."""
+    path = path.replace("{version}", "1")
     return re.sub(r"\{(member|key)\}", str(uuid.uuid4()), path).replace("{", "").replace("}", "")
 
 

@@ -13,10 +13,12 @@ from connections.api.base import OrganisationView
 from connections.api.pagination import NewestFirst
 from connections.api.parsers import JSONParser, MergePatchParser
 from connections.models import Connection, Role
-from connections.services import connections, pasted, state, status
+from connections.services import connections, pasted, state, status, uses
+from connections.services.actor import Actor
 from connections.services.connections import Change
 from connections.services.errors import Invalid
 
+MOST_DAYS = 3650
 PLAIN = ("name", "description", "tags", "environment")
 
 
@@ -34,6 +36,7 @@ class ConnectionList(OrganisationView):
             environment=self.query_text("environment"),
             status=status_,
             q=self.query_text("q"),
+            expiring=_days(self.query_text("expiring")),
         )
         wanted = self.query_text("state")
         if wanted:
@@ -43,7 +46,7 @@ class ConnectionList(OrganisationView):
         return NewestFirst().answer(found, request, representations.connection)
 
     def post(self, request: Request, org: str) -> Response:
-        body = self.json((*PLAIN, "source", "slug", "config", "secrets", "url"))
+        body = self.json((*PLAIN, "source", "slug", "config", "secrets", "expiries", "probe", "url"))
         config, secrets = pasted.settings(body)
         connection = connections.create(
             self.actor,
@@ -52,7 +55,7 @@ class ConnectionList(OrganisationView):
             slug=body.get("slug"),
             verify=status.require_passing(self.actor) if _wants_check(self) else None,
         )
-        return shown(connection, status=201)
+        return shown(self.actor, connection, status=201)
 
 
 class ConnectionDetail(OrganisationView):
@@ -60,24 +63,24 @@ class ConnectionDetail(OrganisationView):
     parser_classes = [JSONParser, MergePatchParser]
 
     def get(self, request: Request, org: str, slug: str) -> Response:
-        return shown(self.connection)
+        return shown(self.actor, self.connection)
 
     def patch(self, request: Request, org: str, slug: str) -> Response:
-        body = self.json((*PLAIN, "config", "secrets", "version"))
+        body = self.json((*PLAIN, "config", "secrets", "expiries", "probe", "version"))
         verify = status.require_passing(self.actor, self.connection) if _wants_check(self) else None
         connection = connections.update(
             self.actor,
             self.connection,
             _change(body, body.get("config"), body.get("secrets")),
-            if_match=_if_match(request),
-            version=_version(body.get("version")),
+            if_match=if_match(request),
+            version=version_sent(body.get("version")),
             verify=verify,
         )
-        return shown(connection)
+        return shown(self.actor, connection)
 
     def delete(self, request: Request, org: str, slug: str) -> Response:
-        version = _version(self.json_if_any(("version",)).get("version"))
-        connections.delete(self.actor, self.connection, if_match=_if_match(request), version=version)
+        version = version_sent(self.json_if_any(("version",)).get("version"))
+        connections.delete(self.actor, self.connection, if_match=if_match(request), version=version)
         return Response(status=204)
 
 
@@ -86,7 +89,7 @@ class PauseView(OrganisationView):
 
     def post(self, request: Request, org: str, slug: str) -> Response:
         reason = self.json(("reason",)).get("reason", "")
-        return shown(connections.pause(self.actor, self.connection, reason))
+        return shown(self.actor, connections.pause(self.actor, self.connection, reason))
 
 
 class ResumeView(OrganisationView):
@@ -94,7 +97,7 @@ class ResumeView(OrganisationView):
 
     def post(self, request: Request, org: str, slug: str) -> Response:
         self.json_if_any(())
-        return shown(connections.resume(self.actor, self.connection))
+        return shown(self.actor, connections.resume(self.actor, self.connection))
 
 
 class CloneView(OrganisationView):
@@ -102,12 +105,13 @@ class CloneView(OrganisationView):
 
     def post(self, request: Request, org: str, slug: str) -> Response:
         name = self.json_if_any(("name",)).get("name")
-        return shown(connections.clone(self.actor, self.connection, name), status=201)
+        return shown(self.actor, connections.clone(self.actor, self.connection, name), status=201)
 
 
-def shown(connection: Connection, status: int = 200) -> Response:
-    """One connection with its ETag, and where it is when it is new."""
-    response = Response(representations.connection(connection), status=status)
+def shown(actor: Actor, connection: Connection, status: int = 200) -> Response:
+    """One connection with its use and its ETag, and where it is when it is new."""
+    use = representations.use(uses.of(actor, connection))
+    response = Response({**representations.connection(connection), "use": use}, status=status)
     response["ETag"] = f'"{connection.version}"'
     if status == 201:
         response["Location"] = reverse("api:connection", args=[connection.organisation.slug, connection.slug])
@@ -118,10 +122,21 @@ def _change(body: dict[str, Any], config: Any, secrets: Any) -> Change:
     for name in PLAIN:
         if name in body and body[name] is None:
             raise Invalid.at(f"/{name}", "This cannot be null.")
-    for name, value in (("config", config), ("secrets", secrets)):
+    expiries = body.get("expiries")
+    for name, value in (("config", config), ("secrets", secrets), ("expiries", expiries)):
         if value is not None and not isinstance(value, dict):
             raise Invalid.at(f"/{name}", "Send a JSON object.")
-    return Change(**{name: body.get(name) for name in PLAIN}, config=config, secrets=secrets)
+    probe = (body["probe"] or {}) if "probe" in body else None
+    plain = {name: body.get(name) for name in PLAIN}
+    return Change(**plain, config=config, secrets=secrets, expiries=expiries, probe=probe)
+
+
+def _days(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and int(text) <= MOST_DAYS):
+        raise Invalid.at("/expiring", f"A whole number of days from 0 to {MOST_DAYS}.")
+    return int(text)
 
 
 def _wants_check(view: OrganisationView) -> bool:
@@ -131,7 +146,7 @@ def _wants_check(view: OrganisationView) -> bool:
     return text == "true"
 
 
-def _if_match(request: Request) -> list[int] | None:
+def if_match(request: Request) -> list[int] | None:
     """The versions that ``If-Match`` names; None when any will do."""
     header = request.headers.get("If-Match")
     if header is None or header.strip() == "*":
@@ -140,7 +155,7 @@ def _if_match(request: Request) -> list[int] | None:
     return [int(tag) for tag in tags if tag.isascii() and tag.isdecimal() and len(tag) < 10]
 
 
-def _version(value: Any) -> int | None:
+def version_sent(value: Any) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise Invalid.at("/version", "A whole number.")
     return value
