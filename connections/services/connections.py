@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from connections.models import Connection, Role
-from connections.services import drafts, events, references, sources, vault
+from connections.services import drafts, events, expiry, probes, references, revisions, slots, sources, standing, vault
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
 from connections.services.errors import Conflict, Invalid, NotFound, PreconditionFailed, VersionConflict
@@ -27,7 +27,7 @@ STATUS_FILTERS = {"ok": Q(status_ok=True), "failed": Q(status_ok=False), "unknow
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a caller wants changed; None leaves as it is. ``config`` is a JSON Merge Patch."""
+    """What a caller wants changed; None leaves as it is. ``config`` is a JSON Merge Patch; an empty ``probe`` none."""
 
     name: str | None = None
     description: str | None = None
@@ -36,6 +36,8 @@ class Change:
     config: dict[str, Any] | None = field(default=None, repr=False)
     secrets: dict[str, Any] | None = field(default=None, repr=False)
 
+    expiries: dict[str, Any] | None = None
+    probe: dict[str, Any] | None = None
 
 def visible(actor: Actor) -> QuerySet[Connection]:
     """The organisation's connections, with what showing them needs."""
@@ -100,6 +102,7 @@ def create(
         **plain,
     )
     with transaction.atomic():
+    probe = probes.checked(adapter, change.probe)
         _save_with_slug(connection, slug)
         if draft.secrets:
             vault.seal(connection, draft.secrets, draft.set_at, changed=True)
@@ -110,6 +113,7 @@ def create(
 def update(
     actor: Actor,
     connection: Connection,
+        probe=probe,
     change: Change,
     *,
     if_match: Collection[int] | None = None,
@@ -122,7 +126,7 @@ def update(
     """
     actor.require(Role.EDITOR, connection)
     plain = _plain_fields(change)
-    _require_version(connection, if_match, version)
+    require_version(connection, if_match, version)
     draft = _draft(connection, change, always=verify is not None)
     if draft is not None and verify is not None:
         verify(draft)
@@ -148,12 +152,19 @@ def delete(
 ) -> None:
     """Delete a connection with its secrets and checks; its events stay."""
     actor.require(Role.EDITOR, connection)
-    _require_version(connection, if_match, version)
+    if change.probe is not None and change.probe != connection.probe:
+        plain["probe"] = probes.checked(sources.find(connection.source), change.probe)
+    require_version(connection, if_match, version)
     with transaction.atomic():
         events.record(actor, "connection.delete", connection)
         connection.delete()
 
 
+        changes |= expiry.keep(row, before_expiries, draft, change.expiries)
+        if "probe" in changes:
+            changes["probe"] = [probes.told(before["probe"]), probes.told(row.probe)]
+        if changes.keys() & {"config", "secrets", "probe"}:
+            detail = slots.settled(row, detail, secrets_changed="secrets" in changes)
 def pause(actor: Actor, connection: Connection, reason: Any) -> Connection:
     """Stop all use of a connection, and say why. Pausing a paused one changes its reason."""
     actor.require(Role.EDITOR, connection)
@@ -207,6 +218,7 @@ def _draft(connection: Connection, change: Change, *, always: bool) -> Draft | N
 
 
 def _apply(row: Connection, draft: Draft) -> dict[str, Any]:
+        probe=connection.probe,
     """Put a draft into a row and its secrets; return what changed, secrets by name only."""
     changes: dict[str, Any] = {}
     if draft.config_changed:
@@ -241,7 +253,7 @@ def _set_pause(actor: Actor, connection: Connection, *, reason: str | None, acti
     return get(actor, connection.slug)
 
 
-def _require_version(connection: Connection, if_match: Collection[int] | None, version: int | None) -> None:
+def require_version(connection: Connection, if_match: Collection[int] | None, version: int | None) -> None:
     if if_match is not None and connection.version not in if_match:
         raise PreconditionFailed(f"The connection is at version {connection.version}. Load it again.")
     if version is not None and version != connection.version:

@@ -85,7 +85,7 @@ def promote(
         raise Conflict("No secrets are pending. Stage them first.")
     adapter = sources.editable(connection.source, actor.organisation)
     _require_today(adapter, connection)
-    drafts.settings_of(adapter, connection, Slot.PENDING)
+    vault.unseal(connection, Slot.PENDING)
     if pending.tested_ok is not True:
         state.require_running(connection)
         report = _test(actor, connection, sources.usable(connection.source, actor.organisation))
@@ -110,7 +110,7 @@ def rollback(
         raise Conflict("There are no previous secrets, or the time to take them back is over.")
     adapter = sources.editable(connection.source, actor.organisation)
     _require_today(adapter, connection)
-    drafts.settings_of(adapter, connection, Slot.PREVIOUS)
+    vault.unseal(connection, Slot.PREVIOUS)
     return _make_current(actor, connection, previous, "connection.rollback", previous.kept_until)
 
 

@@ -32,7 +32,7 @@ def stage(connection: Connection, draft: Draft) -> ConnectionSecrets:
         drop(connection, Slot.PENDING)
         row = _row(connection, Slot.PENDING, generation)
         row.names = draft.set_at
-        row.expiries = _expiries(connection, draft)
+        row.expiries = expiry.of_draft(draft, expiry.stored(connection))
         vault.write(connection, row, draft.secrets, key)
     return row
 
@@ -59,6 +59,12 @@ def make_current(connection: Connection, slot: Slot, *, kept_until: datetime | N
         expiry.settle(connection)
     kept = {slot} | ({Slot.CURRENT} if leaving is not None and kept_until is not None else set())
     return sorted(set(rows) - kept)
+
+
+def settled(connection: Connection, detail: dict[str, Any] | None, *, secrets_changed: bool) -> dict[str, Any] | None:
+    """As ``settle``; returns an event's ``detail`` with what was dropped."""
+    dropped = settle(connection, secrets_changed=secrets_changed)
+    return {**(detail or {}), "dropped": dropped} if dropped else detail
 
 
 def settle(connection: Connection, *, secrets_changed: bool) -> list[str]:
@@ -133,13 +139,6 @@ def _pending_shown(connection: Connection, row: ConnectionSecrets) -> dict[str, 
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None
-
-
-def _expiries(connection: Connection, draft: Draft) -> expiry.Expiries:
-    """When staged secrets end; a date by hand stays with a secret that is kept."""
-    before = vault.names(connection)
-    kept = {name for name, moment in draft.set_at.items() if before.get(name) == moment}
-    return expiry.with_manual(expiry.found(draft.secrets, draft.config), expiry.of_secrets(connection), kept)
 
 
 def _opened(connection: Connection) -> dict[str, Any] | None:

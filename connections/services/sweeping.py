@@ -1,4 +1,4 @@
-"""Closing what was started and never finished: the process died between the two events."""
+"""What time alone changes: work that was started and never finished is closed, old secrets are forgotten."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from connections.models import Event, Organisation
+from connections.models import ConnectionSecrets, Event, Organisation, Slot
+from connections.services.keys.record import record
 from connections.services.locks import try_lock
 
 MARGIN = timedelta(minutes=5)  # clocks that differ, and answers that were on their way
 LOOKBACK = timedelta(days=1)
+BATCH = 500
 _LIMITS = ("preview_timeout", "preview_timeout_max", "check_timeout")
 _COPIED = (
     "organisation_id",
@@ -51,6 +53,28 @@ def sweep(lookback: timedelta = LOOKBACK) -> int:
             return 0
         closed = Event.objects.bulk_create([_end(started) for started in _orphans(since, before)])
     return len(closed)
+
+
+def expire_previous() -> int:
+    """Delete secrets that were replaced and cannot be taken back any more; return how many. Each is on record."""
+    expired = ConnectionSecrets.objects.filter(slot=Slot.PREVIOUS, kept_until__lte=timezone.now()).order_by("pk")
+    count = 0
+    while True:
+        with transaction.atomic():
+            rows = list(expired.select_related("connection", "organisation").select_for_update(of=("self",))[:BATCH])
+            for row in rows:
+                record(
+                    "connection.forget",
+                    row.organisation,
+                    kind="connection",
+                    thing=row.connection_id,
+                    object_label=str(row.connection)[:200],
+                    detail={"slot": Slot.PREVIOUS.value, "secrets": sorted(row.names)},
+                )
+            ConnectionSecrets.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        count += len(rows)
+        if len(rows) < BATCH:
+            return count
 
 
 def longest() -> timedelta:

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         verify.add_argument(
             "--anchors", type=Path, metavar="FILE", help="Earlier output of verify, with all its heads."
         )
-        sweep = verbs.add_parser("sweep", help="Record as failed what was started and can be running no more.")
+        sweep = verbs.add_parser("sweep", help="Close what was started and runs no more; forget old secrets.")
         usual = sweeping.LOOKBACK.total_seconds() / 3600
         sweep.add_argument("--hours", type=float, default=usual, help="How far to look back (%(default)g).")
 
@@ -44,6 +44,7 @@ class Command(BaseCommand):
 
     def _sweep(self, hours: float, **options: Any) -> None:
         self.stdout.write(f"{sweeping.sweep(timedelta(hours=hours))} interrupted jobs closed.")
+        self.stdout.write(f"{sweeping.expire_previous()} replaced secrets forgotten.")
 
     def _verify(self, chain: str | None, anchor: list[str], anchors: Path | None, **options: Any) -> None:
         found = verification.chains()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from connections.models import ConnectionSecrets, Organisation
+from connections.models import ConnectionSecrets, Organisation, Slot
 from connections.sealing.keyring import KeyRing
 from connections.services.errors import Conflict, NotFound
 from connections.services.keys import counting
@@ -47,8 +47,8 @@ def _keys(count: int) -> str:
 def erase(organisation: Organisation) -> int:
     """Delete all of an organisation's keys: nothing opens its secrets again. Return how many secrets that ends.
 
-    The sealed rows stay, and their connections are ``locked``. Secrets that are entered later get a new key. Backups
-    of the database still hold the keys, sealed under the ring.
+    The sealed rows in use stay, and their connections are ``locked``; those that are pending or previous go. Secrets
+    that are entered later get a new key. Backups of the database still hold the keys, sealed under the ring.
     """
     with transaction.atomic():
         Organisation.objects.select_for_update().get(pk=organisation.pk)
@@ -66,5 +66,6 @@ def erase(organisation: Organisation) -> int:
                 object_label=organisation.slug,
                 detail=detail,
             )
+        ConnectionSecrets.objects.filter(organisation=organisation).exclude(slot=Slot.CURRENT).delete()
         organisation.keys.all().delete()
     return ended
