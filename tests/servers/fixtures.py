@@ -5,8 +5,10 @@ from collections.abc import Generator
 import pytest
 
 from tests.servers import mariadb as mariadb_server
+from tests.servers import openbao as openbao_server
 from tests.servers import postgresql as postgresql_server
 from tests.servers.authority import LOOPBACK, Authority, Certificate
+from tests.servers.openbao import OpenBao
 from tests.servers.pausable import PausableServer
 
 Servers = Generator[PausableServer, None, None]
@@ -48,6 +50,16 @@ def mariadb(authority: Authority) -> Servers:
     if reason := mariadb_server.missing():
         pytest.skip(reason)
     yield from _until_done(mariadb_server.start(authority.server(*LOOPBACK)))
+
+
+@pytest.fixture(scope="session")
+def openbao() -> Generator[OpenBao, None, None]:
+    """OpenBao with TLS, its key-value engines at ``secret`` (version 2) and ``old`` (version 1), and transit."""
+    started = openbao_server.start()
+    try:
+        yield started
+    finally:
+        started.stop()
 
 
 def _start_tls(certificate: Certificate) -> PausableServer:
