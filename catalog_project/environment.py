@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 import environ
@@ -17,6 +20,12 @@ def load() -> None:
     path = BASE_DIR / "var" / "env"
     if path.is_file():
         env.read_env(path, overwrite=False)
+
+
+def runtime_folder() -> str:
+    """A folder of this user's for this installation, the same for all its processes."""
+    place = hashlib.sha256(str(BASE_DIR).encode()).hexdigest()[:12]
+    return os.path.join(tempfile.gettempdir(), f"catalogue-{os.getuid()}-{place}")
 
 
 def required(name: str, why: str) -> str:

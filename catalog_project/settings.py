@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured
 
-from catalog_project.environment import BASE_DIR, env, load, required
+from catalog_project.environment import BASE_DIR, env, load, required, runtime_folder
 from connections.adapters.egress import Opening
 from connections.sealing.keyring import KeyText
 from connections.sealing.openbao import require_address
@@ -25,6 +25,8 @@ CATALOG_KEYS = KeyText(
     )
 )
 CATALOG_RUNNER = env.str("CATALOG_RUNNER", default="local")
+# Where this host's processes meet. It holds sockets and locks, so it is on a file system of this host.
+CATALOG_RUNTIME_FOLDER = env.str("CATALOG_RUNTIME_FOLDER", default=runtime_folder())
 CATALOG_SITE = env.str("CATALOG_SITE", default="local")  # where checks run, as shown with each of them
 CATALOG_FILES_ROOT = env.str("CATALOG_FILES_ROOT", default=str(BASE_DIR / "var" / "files"))
 CATALOG_SOURCES = env.list("CATALOG_SOURCES", default=[])  # allow-list of source ids; empty allows all
@@ -44,6 +46,9 @@ CATALOG_WORKER_BYTES = env.int("CATALOG_WORKER_BYTES", default=512 * 1024 * 1024
 CATALOG_PREVIOUS_SECRETS_HOURS = env.float("CATALOG_PREVIOUS_SECRETS_HOURS", default=24.0)
 CATALOG_CONNECTION_JOBS = env.int("CATALOG_CONNECTION_JOBS", default=4)
 CATALOG_ORGANISATION_JOBS = env.int("CATALOG_ORGANISATION_JOBS", default=8)
+CATALOG_HOST_JOBS = env.int("CATALOG_HOST_JOBS", default=200)
+CATALOG_RECHECK_SECONDS = env.float("CATALOG_RECHECK_SECONDS", default=1.0)  # between looks at the rights of long jobs
+CATALOG_VISIT_SECONDS = env.int("CATALOG_VISIT_SECONDS", default=3600)  # how long a superuser may look in
 CATALOG_USE_INTERVAL = env.float("CATALOG_USE_INTERVAL", default=60.0)  # seconds between writes of how often; 0: none
 
 # Secrets that are kept elsewhere: which may be referred to, and where they are. The token of the vault is no setting.

@@ -16,7 +16,7 @@ from connections.adapters.egress import Opening
 from connections.adapters.registry import registry
 from connections.admin.tenant import PlatformAdmin
 from connections.models import Organisation
-from connections.services import budgets, tenancy
+from connections.services import budgets, standing, tenancy
 
 
 class LinesField(forms.CharField):
@@ -152,6 +152,11 @@ class PersonAdmin(PlatformAdmin, UserAdmin):  # type: ignore[type-arg]
     lookups = ("is_active__exact", "is_staff__exact", "is_superuser__exact")
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """As stock. Whoever is made inactive, or no superuser any more, loses what runs for them."""
+        super().save_model(request, obj, form, change)
+        standing.watch.doubt()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody: a person is made inactive, and the record still names them."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Collection, Generator, Hashable
 from pathlib import Path
 from typing import Any
 
 from connections.adapters.errors import AdapterError, CancelledError, InternalError
 from connections.adapters.limits import Deadline
-from connections.runner.frames import Frame
+from connections.runner.frames import Begun, Frame
 from connections.runner.jobs import Job
 from connections.runner.operations import failure, perform
 from connections.runner.runs import Run, SettingsSource
@@ -23,10 +24,12 @@ from connections.runner.warm import Loan, WarmAdapters
 class InlineRun(Run):
     """A job in the calling thread. It notices that it was cancelled between two frames."""
 
-    def __init__(self, runner: InlineRunner, job: Job, settings: SettingsSource) -> None:
+    def __init__(self, runner: InlineRunner, job: Job, settings: SettingsSource, holder: Hashable) -> None:
         super().__init__()
         self.job = job
-        self.cancelled = False
+        self.holder = holder
+        self.since = time.monotonic()
+        self.stopped: str | None = None
         self._runner = runner
         self._settings = settings
         self._deadline = Deadline.after(job.timeout)
@@ -39,10 +42,11 @@ class InlineRun(Run):
         loan: Loan | None = None
         error: AdapterError | None = InternalError("The job was not read to its end.")
         try:
+            yield Begun()
             loan = self._runner.adapters.take(self.job, self._settings)
             for frame in perform(self.job, loan.adapter, self._deadline):
-                if self.cancelled:
-                    raise CancelledError("The job was cancelled.")
+                if self.stopped is not None:
+                    raise CancelledError(self.stopped)
                 yield frame
             error = None
         except Exception as exc:
@@ -63,18 +67,31 @@ class InlineRunner:
         self._runs: set[InlineRun] = set()
         self.adapters = WarmAdapters(Path(self._scratch.name))
 
-    def run(self, job: Job, settings: SettingsSource) -> Run:
-        run = InlineRun(self, Job.from_bytes(job.to_bytes()), settings)
+    def run(self, job: Job, settings: SettingsSource, holder: Hashable = None) -> Run:
+        run = InlineRun(self, Job.from_bytes(job.to_bytes()), settings, holder)
         with self._lock:
             self._runs.add(run)
         return run
 
-    def cancel(self, job_id: str, organisation: str) -> bool:
+    def cancel(self, job_id: str, organisation: str, reach: Collection[str] | None = None) -> bool:
         with self._lock:
             found = [run for run in self._runs if (run.job.id, run.job.organisation) == (job_id, organisation)]
         for run in found:
-            run.cancelled = True
+            if reach is None or run.job.connection in reach:
+                run.stopped = "The job was cancelled."
         return bool(found)
+
+    def holders(self, age: float = 0.0) -> set[Hashable]:
+        before = time.monotonic() - age
+        with self._lock:
+            return {run.holder for run in self._runs if run.since <= before}
+
+    def stop(self, holders: Collection[Hashable], why: str) -> int:
+        with self._lock:
+            found = [run for run in self._runs if run.holder in holders]
+        for run in found:
+            run.stopped = why
+        return len(found)
 
     def status(self) -> dict[str, Any]:
         return {

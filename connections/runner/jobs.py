@@ -26,7 +26,8 @@ class Job:
     ``id`` is the request's; ``cancel`` takes it. ``connection`` is None for settings that are not saved: their
     adapter is never kept. ``timeout`` is in seconds, queueing included. ``egress`` is ``EgressPolicy.as_dict()``.
     ``root`` is the organisation's folder of files; ``allow_unsafe_roles`` lets logins that can do more than read be
-    used. The two limits count jobs that run or wait; a job over one of them is refused with ``ThrottledError``.
+    used. The limits count jobs that run or wait, of the connection, the organisation and all of the host; a job over
+    one of the first two is refused with ``ThrottledError``, over the last with ``BusyError``.
     ``epoch`` changes when the connection's secrets must be read anew although nothing that is stored has changed.
 
     ``arguments`` by operation, all optional but ``query`` and ``path``:
@@ -56,6 +57,7 @@ class Job:
     organisation_limit: int = 8
     epoch: str = ""
 
+    host_limit: int = 200
     @property
     def warmth(self) -> str | None:
         """What an adapter must have been made for to serve this job; None when it must be made anew.

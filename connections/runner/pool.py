@@ -12,12 +12,13 @@ import math
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
 from connections.adapters.errors import AdapterError, BusyError, CancelledError, DeadlineError, ThrottledError
 from connections.runner.jobs import Job
+from connections.runner.leases import Leases, NoSlotError, Want
 from connections.runner.processes import Worker
 from connections.runner.realms import Realm
 
@@ -26,11 +27,17 @@ RETIRE_SECONDS: Final = 300.0
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One job's place. ``error`` is why it was taken away; ``over`` says that it holds nothing any more."""
+    """One job's place. ``error`` is why it was taken away; ``over`` says that it holds nothing any more.
+
+    ``holder`` is whoever the job is done for, as the catalogue knows them; ``since`` is in monotonic seconds.
+    """
 
     job: Job
     realm: Realm
     until: float
+    holder: Hashable = None
+    since: float = 0.0
+    slots: list[int] = field(default_factory=list)
     granted: threading.Event = field(default_factory=threading.Event)
     worker: Worker | None = None
     error: AdapterError | None = None
@@ -41,10 +48,18 @@ class Pool:
     """Workers and the queues for them. Thread-safe; starts and ends no process under its lock."""
 
     def __init__(
-        self, spawn: Callable[[], Worker], wake: Callable[[], None], *, workers: int, share: int, spares: int
+        self,
+        spawn: Callable[[], Worker],
+        wake: Callable[[], None],
+        *,
+        workers: int,
+        share: int,
+        spares: int,
+        leases: Leases | None = None,
     ) -> None:
         """``spawn`` starts a worker; ``wake`` is called when one is to be buried or started."""
         self.workers = workers
+        self.leases = leases or Leases()
         self._spawn = spawn
         self._wake = wake
         self._share = share
@@ -59,20 +74,15 @@ class Pool:
         self._blank: list[Worker] = []
         self._doomed: list[Worker] = []
 
-    def admit(self, job: Job) -> Ticket:
-        """A place in the queue. Raises ``ThrottledError`` when connection or organisation has its fill of jobs."""
-        ticket = Ticket(job, Realm.of(job), time.monotonic() + job.timeout)
+    def admit(self, job: Job, holder: Hashable = None) -> Ticket:
+        """A place in the queue. Raises ``ThrottledError`` when connection or organisation has its fill of jobs.
+
+        Jobs of the host's other processes count too; when all of the host's are too many, it raises ``BusyError``.
+        """
+        now = time.monotonic()
+        ticket = Ticket(job, Realm.of(job), now + job.timeout, holder, now)
         with self._lock:
-            ours = [other.job for other in self._tickets if other.job.organisation == job.organisation]
-            if len(ours) >= job.organisation_limit:
-                raise ThrottledError(
-                    f"This organisation has {len(ours)} jobs running or waiting, which is its limit.", retry_after=1
-                )
-            same = sum(job.connection is not None and other.connection == job.connection for other in ours)
-            if same >= job.connection_limit:
-                raise ThrottledError(
-                    f"This connection has {same} jobs running or waiting, which is its limit.", retry_after=1
-                )
+            ticket.slots = self._lease(job)
             self._tickets.add(ticket)
             self._queues.setdefault(job.organisation, deque()).append(ticket)
             self._dispatch()
@@ -109,6 +119,7 @@ class Pool:
                 return
             ticket.over = True
             self._tickets.discard(ticket)
+            self.leases.give_back(ticket.slots)
             if ticket.granted.is_set():
                 self._take_back(ticket, fit)
             else:
@@ -135,6 +146,12 @@ class Pool:
             return [
                 ticket for ticket in self._tickets if (ticket.job.id, ticket.job.organisation) == (job_id, organisation)
             ]
+
+    def held(self, age: float = 0.0) -> list[Ticket]:
+        """The tickets that run or wait since ``age`` seconds or longer."""
+        before = time.monotonic() - age
+        with self._lock:
+            return [ticket for ticket in self._tickets if ticket.since <= before]
 
     def overdue(self) -> tuple[list[Ticket], float | None]:
         """The tickets whose deadline has passed, and the next deadline, in monotonic seconds."""
@@ -195,11 +212,34 @@ class Pool:
 
     def forget(self) -> None:
         """After a fork, in the child: close the copies of descriptors. Takes no lock: its holder may not exist here."""
+        self.leases.forget()
         busy = [ticket.worker for ticket in self._tickets if ticket.worker is not None]
         for worker in [*self._idle, *self._blank, *self._doomed, *busy]:
             worker.forget()
 
     # Under the lock --------------------------------------------------------------------------------------------
+
+    def _lease(self, job: Job) -> list[int]:
+        """The job's slots among all processes of the host: of its connection, its organisation, and the host."""
+        wants: list[Want] = [
+            ("organisation", job.organisation, job.organisation_limit),
+            ("host", "", job.host_limit),
+        ]
+        if job.connection is not None:
+            wants.append(("connection", job.connection, job.connection_limit))
+        try:
+            return self.leases.take(wants)
+        except NoSlotError as full:
+            kind, _, count = full.want
+            if kind == "host":
+                raise BusyError(
+                    f"The catalogue has {count} jobs running or waiting, which is its limit.",
+                    hint="Try again shortly; if it stays so, the platform's operators can allow more.",
+                    retry_after=1,
+                ) from None
+            raise ThrottledError(
+                f"This {kind} has {count} jobs running or waiting, which is its limit.", retry_after=1
+            ) from None
 
     def _dispatch(self) -> None:
         while self._queues and self._running.total() < self.workers:

@@ -13,12 +13,15 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from connections.adapters.errors import AdapterError, CancelledError, InternalError
 from connections.runner.inline import InlineRunner
 from connections.runner.jobs import Job
+from connections.runner.leases import Leases
+from connections.runner.neighbours import Message, Neighbours, private_folder
 from connections.runner.pool import Pool
 from connections.runner.processes import Worker, Zygote
 from connections.runner.runs import Run, SettingsSource, WorkerRun
@@ -29,14 +32,25 @@ TICK_SECONDS: Final = 5.0
 
 
 class Runner(Protocol):
-    def run(self, job: Job, settings: SettingsSource) -> Run:
+    def run(self, job: Job, settings: SettingsSource, holder: Hashable = None) -> Run:
         """Start ``job``. ``settings`` gives the whole settings, secrets included; it is called only when needed.
 
-        Raises ``ThrottledError`` when connection or organisation has its fill of jobs.
+        ``holder`` is whoever it is done for: ``holders`` tells it, ``stop`` takes it. Raises ``ThrottledError`` when
+        connection or organisation has its fill of jobs, ``BusyError`` when the host has.
         """
 
-    def cancel(self, job_id: str, organisation: str) -> bool:
-        """Stop the organisation's jobs of this id; they raise ``CancelledError``. False when there is none."""
+    def cancel(self, job_id: str, organisation: str, reach: Collection[str] | None = None) -> bool:
+        """Stop the organisation's jobs of this id; they raise ``CancelledError``.
+
+        ``reach`` are the only connections whose jobs may be stopped. False when there is none here; the host's other
+        processes are told too.
+        """
+
+    def holders(self, age: float = 0.0) -> set[Hashable]:
+        """Whose jobs run or wait since ``age`` seconds or longer."""
+
+    def stop(self, holders: Collection[Hashable], why: str) -> int:
+        """Stop all jobs of these holders; they raise ``CancelledError`` with ``why``. Returns how many there were."""
 
     def status(self) -> dict[str, Any]:
         """Whether jobs can run, how many do, and which isolation is in force. Starts the runner if need be."""
@@ -49,10 +63,13 @@ class LocalRunner:
     """A pool of worker processes, supervised from this one. Thread-safe.
 
     ``share`` is how many workers one organisation may hold while others wait; ``spares`` how many blank ones are
-    kept started, beside ``workers``.
+    kept started, beside ``workers``. Processes of a host with the same ``folder`` count their jobs together and cancel
+    one another's; without one, each is alone.
     """
 
-    def __init__(self, *, workers: int = 8, share: int = 4, spares: int = 2) -> None:
+    def __init__(self, *, workers: int = 8, share: int = 4, spares: int = 2, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._neighbours: Neighbours | None = None
         self._wake = threading.Event()
         self._pool = Pool(self._spawn, self._wake.set, workers=workers, share=share, spares=spares)
         self._starting = threading.Lock()
@@ -64,19 +81,30 @@ class LocalRunner:
         self._closed = False
         _living.add(self)
 
-    def run(self, job: Job, settings: SettingsSource) -> Run:
+    def run(self, job: Job, settings: SettingsSource, holder: Hashable = None) -> Run:
         content = job.to_bytes()
         self._start()
-        ticket = self._pool.admit(job)
+        ticket = self._pool.admit(job, holder)
         if ticket.until < self._next_look:
             self._wake.set()
         return WorkerRun(self._pool, ticket, content, settings)
 
-    def cancel(self, job_id: str, organisation: str) -> bool:
-        found = self._pool.find(job_id, organisation)
+    def cancel(self, job_id: str, organisation: str, reach: Collection[str] | None = None) -> bool:
+        with self._starting:
+            self._meet()
+        if self._neighbours is not None:
+            named = None if reach is None else sorted(reach)
+            self._neighbours.tell({"cancel": job_id, "organisation": organisation, "reach": named})
+        return self._cancel_here(job_id, organisation, reach)
+
+    def holders(self, age: float = 0.0) -> set[Hashable]:
+        return {ticket.holder for ticket in self._pool.held(age)}
+
+    def stop(self, holders: Collection[Hashable], why: str) -> int:
+        found = [ticket for ticket in self._pool.held() if ticket.holder in holders]
         for ticket in found:
-            self._pool.revoke(ticket, CancelledError("The job was cancelled."))
-        return bool(found)
+            self._pool.revoke(ticket, CancelledError(why))
+        return len(found)
 
     def status(self) -> dict[str, Any]:
         try:
@@ -105,6 +133,10 @@ class LocalRunner:
             if self._zygote is not None:
                 self._zygote.close()
                 self._zygote = None
+            if self._neighbours is not None:
+                self._neighbours.close()
+                self._neighbours = None
+        self._pool.leases.close()
 
     def forget(self) -> None:
         """After a fork, in the child: let go of the parent's processes without touching them."""
@@ -112,6 +144,8 @@ class LocalRunner:
         self._pool.forget()
         if self._zygote is not None:
             self._zygote.forget()
+        if self._neighbours is not None:
+            self._neighbours.forget()
 
     def _start(self) -> Zygote:
         """The living zygote, started if there is none."""
@@ -122,10 +156,39 @@ class LocalRunner:
                 if self._zygote is not None:
                     self._zygote.close()
                 self._zygote = Zygote()
+            self._meet()
             if self._keeper is None:
                 self._keeper = threading.Thread(target=self._keep, name="catalog-runner", daemon=True)
                 self._keeper.start()
             return self._zygote
+
+    def _meet(self) -> None:
+        """Share slots with the host's other processes, and hear them. Raises ``InternalError`` where that fails."""
+        if self._folder is None or self._neighbours is not None or self._closed:
+            return
+        try:
+            self._pool.leases = Leases(private_folder(self._folder) / "slots")
+            self._neighbours = Neighbours(self._folder, self._heard)
+        except OSError as exc:
+            raise InternalError(
+                f"The folder that this host's processes share cannot be used: {exc}",
+                hint="Set CATALOG_RUNTIME_FOLDER to a folder of the service's own user, mode 700.",
+            ) from None
+
+    def _heard(self, message: Message) -> None:
+        """Do what another process of this host asked for."""
+        if "cancel" in message:
+            self._cancel_here(message["cancel"], message["organisation"], message["reach"])
+
+    def _cancel_here(self, job_id: str, organisation: str, reach: Collection[str] | None) -> bool:
+        found = [
+            ticket
+            for ticket in self._pool.find(job_id, organisation)
+            if reach is None or ticket.job.connection in reach
+        ]
+        for ticket in found:
+            self._pool.revoke(ticket, CancelledError("The job was cancelled."))
+        return bool(found)
 
     def _spawn(self) -> Worker:
         worker = self._start().fork()
@@ -156,19 +219,25 @@ class LocalRunner:
                     self._pool.stock(self._spawn())
 
 
-_KINDS: Final[dict[str, Callable[[], Runner]]] = {"local": LocalRunner, "inline": InlineRunner}
+_KINDS: Final[dict[str, Callable[[Path | None], Runner]]] = {
+    "local": lambda folder: LocalRunner(folder=folder),
+    "inline": lambda folder: InlineRunner(),
+}
 _living: weakref.WeakSet[LocalRunner] = weakref.WeakSet()
 _runners: dict[str, Runner] = {}
 _choosing = threading.Lock()
 
 
-def runner(kind: str) -> Runner:
-    """This process's runner of ``kind``, ``local`` or ``inline``. Raises ``InternalError`` for another."""
+def runner(kind: str, folder: Path | None = None) -> Runner:
+    """This process's runner of ``kind``, ``local`` or ``inline``. Raises ``InternalError`` for another.
+
+    ``folder`` is the one that the host's processes share; it counts when the runner is made.
+    """
     with _choosing:
         if kind not in _runners:
             if kind not in _KINDS:
                 raise InternalError(f"There is no runner {kind!r}. Choose one of: {', '.join(_KINDS)}.")
-            _runners[kind] = _KINDS[kind]()
+            _runners[kind] = _KINDS[kind](folder)
         return _runners[kind]
 
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from connections.models import APIKey, APIKeyConnection, Connection, Membership, Role
-from connections.services import events
+from connections.services import events, standing
 from connections.services.actor import Actor
 from connections.services.errors import Invalid, NotFound
 
@@ -100,6 +100,7 @@ def revoke(actor: Actor, key_id: str) -> None:
         key.revoked_at = timezone.now()
         key.save(update_fields=["revoked_at"])
         events.record(actor, "api_key.revoke", key)
+        standing.watch.doubt()
 
 
 def recognise(text: str) -> APIKey | None:

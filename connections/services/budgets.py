@@ -31,6 +31,12 @@ def limit(organisation: Organisation, name: str) -> int | float:
     return found
 
 
+def unsafe_roles(organisation: Organisation) -> bool:
+    """Whether logins that cannot be contained may preview: the deployment, the platform and its own people say so."""
+    own = organisation.allow_unsafe_roles and organisation.accepts_unsafe_roles
+    return bool(own and settings.CATALOG_ALLOW_UNSAFE_ROLES)
+
+
 def preview(organisation: Organisation) -> Budget:
     """What one JSON preview may produce."""
     return _budget(organisation, "preview")

@@ -198,6 +198,7 @@ def clone(actor: Actor, connection: Connection, name: str | None = None) -> Conn
         tags=connection.tags,
         environment=connection.environment,
         created_by_id=actor.user_id,
+        standing.watch.doubt()
         **plain,
     )
     with transaction.atomic():
@@ -288,6 +289,7 @@ def _tags(tags: Any) -> list[str]:
 
 def _creation(connection: Connection, draft: Draft) -> dict[str, Any]:
     secrets = {"secrets": sorted(draft.set_at), **_references({}, draft)}
+        standing.watch.doubt()
     return {"name": [None, connection.name], "config": [None, draft.config], **secrets}
 
 

@@ -13,9 +13,10 @@ from connections.adapters.egress import EgressPolicy, Opening
 from connections.adapters.limits import Budget
 from connections.models import Connection, Organisation, Role
 from connections.runner.jobs import Job, Operation
-from connections.runner.supervisor import Run, runner
-from connections.services import budgets, events, own, references, vault
+from connections.runner.supervisor import Run
+from connections.services import budgets, events, own, references, standing, vault
 from connections.services.actor import Actor
+from connections.services.here import runner_here
 
 
 def egress(organisation: Organisation) -> EgressPolicy:
@@ -67,16 +68,23 @@ def submit(
         budget=limits or budgets.preview(organisation),
         egress=egress(organisation).as_dict(),
         root=str(files_root(organisation)),
-        allow_unsafe_roles=organisation.allow_unsafe_roles and settings.CATALOG_ALLOW_UNSAFE_ROLES,
+        allow_unsafe_roles=budgets.unsafe_roles(organisation),
         connection_limit=int(budgets.limit(organisation, "connection_jobs")),
         organisation_limit=int(budgets.limit(organisation, "organisation_jobs")),
+        host_limit=settings.CATALOG_HOST_JOBS,
         epoch=references.epoch(connection.pk, organisation, vault.references_of(connection)) if connection else "",
     )
-    return runner(settings.CATALOG_RUNNER).run(job, opened)
+    run = runner_here().run(job, opened, standing.holder(actor, connection))
+    standing.watch.begin()
+    return run
 
 
 def cancel(actor: Actor, request_id: str) -> None:
-    """Stop a running job of the actor's organisation; nothing happens when it has just ended."""
+    """Stop a running job of the actor's organisation, in whatever process of this host; nothing when it just ended.
+
+    Who reaches some connections only stops jobs of these.
+    """
     actor.require(Role.ANALYST)
     events.record(actor, "job.cancel", label=request_id.replace("\0", ""))
-    runner(settings.CATALOG_RUNNER).cancel(request_id, str(actor.organisation_id))
+    reach = None if actor.reach is None else {str(connection) for connection in actor.reach}
+    runner_here().cancel(request_id, str(actor.organisation_id), reach)

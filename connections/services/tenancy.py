@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from connections.adapters.schema import Problem
 from connections.models import Membership, Organisation, Role
-from connections.services import budgets, events, vault
+from connections.services import budgets, events, standing, vault, walls
 from connections.services.actor import Actor
 from connections.services.errors import Conflict, Forbidden, Invalid, NotFound
 
@@ -74,6 +74,7 @@ def configure(actor: Actor, values: dict[str, Any]) -> Organisation:
         if changes:
             row.save(update_fields=list(values))
             events.record(actor, "organisation.change", row, changes=changes)
+            standing.watch.doubt()
     return row
 
 
@@ -156,6 +157,7 @@ def change_member(actor: Actor, member_id: Any, role: Any) -> Membership:
         events.record(actor, "member.change", membership, changes={"role": [before, role]})
     return membership
 
+        standing.watch.doubt()
 
 def remove_member(actor: Actor, member_id: Any) -> None:
     """End a membership, and with it the keys the member made."""
@@ -167,6 +169,7 @@ def remove_member(actor: Actor, member_id: Any) -> None:
         membership.delete()
 
 
+        standing.watch.doubt()
 def _is_superuser(actor: Actor) -> bool:
     people = get_user_model()._default_manager.filter(is_active=True, is_superuser=True)
     return actor.user_id is not None and people.filter(pk=actor.user_id).exists()

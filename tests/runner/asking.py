@@ -116,6 +116,22 @@ def toy(what: str, **members: Any) -> dict[str, Any]:
     return {"do": what, **members}
 
 
+def sleeping_job(job_id: str = "sleeper", seconds: int = 30) -> Job:
+    """A job of the organisation ``acme`` that sleeps; the same in every process."""
+    return Job(
+        id=job_id,
+        organisation="acme",
+        connection="c1",
+        access_version=1,
+        source="toy",
+        operation=Operation.READ,
+        arguments={"query": toy("sleep", seconds=seconds)},
+        timeout=20,
+        budget=Budget(),
+        egress={},
+    )
+
+
 def gone(pid: int, within: float = 3.0) -> bool:
     """Whether the process ends, its exit status collected or not, before ``within`` seconds have passed."""
     until = time.monotonic() + within

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
-from connections.runner.supervisor import runner
 from connections.sealing.keyring import KeyRing
+from connections.services import walls
+from connections.services.here import runner_here
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -42,4 +42,4 @@ def _keys() -> dict[str, Any]:
 
 
 def _runner() -> dict[str, Any]:
-    return runner(settings.CATALOG_RUNNER).status()
+    return runner_here().status()
