@@ -24,7 +24,6 @@ from django.utils import timezone
 
 from connections.models import APIKey, APIKeyConnection, Connection, Membership, Role
 from connections.services import walls
-from connections.services import walls
 from connections.services.actor import Actor
 from connections.services.here import runner_here
 
@@ -173,8 +172,7 @@ class _Watch:
         holders = {each for each in runner.holders(age) if isinstance(each, Holder)}
         if not holders:
             return 0
-        with walls.platform():
-            found = fallen(holders)
+        found = fallen(holders)
         return runner.stop(found, WHY) if found else 0
 
     def _keep(self) -> None:
