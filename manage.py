@@ -9,6 +9,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "catalog_project.settings")
     from django.core.management import execute_from_command_line
 
+    from connections.services import walls
+
+    walls.work_for_platform()  # whoever has the terminal has the platform; a request that is served here has not
     execute_from_command_line(sys.argv)
 
 

@@ -144,6 +144,8 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # Opening a connection costs more than most requests; closing SQLite's last one also writes its log back.
 DATABASES["default"]["CONN_MAX_AGE"] = 600
+# PostgreSQL itself shows each request its organisation's rows only; manage.py rowsecurity puts that wall up.
+CATALOG_ROW_SECURITY = env.bool("CATALOG_ROW_SECURITY", default=False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "connections.admin.backend.MembershipBackend"]

@@ -13,15 +13,19 @@ class ConnectionsConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from connections.models import triggers
+        from connections.models import row_security, triggers
         from connections.sealing.checks import check_keys
-        from connections.services.system_checks import check_sources, check_ties
+        from connections.services import walls
+        from connections.services.system_checks import check_row_security, check_sources, check_ties
 
         checks.register(check_keys, checks.Tags.security)
         checks.register(check_sources)
         checks.register(check_ties, checks.Tags.database)
+        checks.register(check_row_security, checks.Tags.database)
         pre_migrate.connect(triggers.stand_aside, sender=self)
         post_migrate.connect(triggers.stand_again, sender=self)
+        post_migrate.connect(row_security.extend, sender=self)
+        walls.connect()
 
 
 class AdminConfig(StockAdminConfig):

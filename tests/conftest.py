@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Generator
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -43,4 +44,21 @@ def pytest_configure() -> None:
     """Hash passwords fast: tests make many people, and guess none of their passwords."""
     from django.conf import settings
 
+    from connections.services import walls
+
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    walls.work_for_platform()  # what a test does itself; each request that it makes starts with nobody's rows
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """As pytest-django's. With row security on, PostgreSQL's wall stands around the tests' tables too."""
+    from django.apps import apps
+    from django.conf import settings
+    from django.db import connection
+
+    from connections.models import row_security
+
+    if settings.CATALOG_ROW_SECURITY:
+        with django_db_blocker.unblock():
+            row_security.build(connection, apps)

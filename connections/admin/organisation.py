@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from connections.models import Organisation
-from connections.services import tenancy
+from connections.services import tenancy, walls
 from connections.services.actor import Actor
 from connections.services.errors import NotFound
 
@@ -62,12 +62,15 @@ def _find(request: HttpRequest) -> Visitor:
     person: Any = request.user
     if not (person.is_authenticated and person.is_active and person.is_staff):
         return Visitor(None, ())
-    choices = tuple(tenancy.organisations(person).order_by("name", "slug"))
-    for slug in _wanted(request, choices):
-        try:
-            return Visitor(_actor_of(request, slug), choices)
-        except NotFound:
-            continue
+    with walls.platform():
+        choices = tuple(tenancy.organisations(person).order_by("name", "slug"))
+        for slug in _wanted(request, choices):
+            try:
+                found = _actor_of(request, slug)
+            except NotFound:
+                continue
+            walls.enter(found.organisation_id)
+            return Visitor(found, choices)
     return Visitor(None, choices)
 
 

@@ -35,7 +35,8 @@ class CatalogueAdminSite(admin.AdminSite):
         person = request.user
         if not (person.is_active and person.is_staff):
             return False
-        return bool(person.is_superuser) or organisation.actor(request) is not None
+        found = organisation.actor(request)  # asked of everybody: from here on it is known whose rows there are
+        return bool(person.is_superuser) or found is not None
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """As stock. What a service refuses is refused here in HTTP's words, for every page."""

@@ -20,6 +20,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from connections.admin import organisation
 from connections.models import Organisation, Role
+from connections.services import walls
 from connections.services.actor import Actor
 
 
@@ -210,6 +211,19 @@ class PlatformAdmin(ExactLookups):
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """All rows, for a superuser, who from here on works for the platform until the page is done."""
+        if not is_superuser(request):
+            return super().get_queryset(request).none()
+        walls.enter_platform()
+        return super().get_queryset(request)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """As the rows: a form looks for others of the same name."""
+        if is_superuser(request):
+            walls.enter_platform()
+        return super().changeform_view(request, *args, **kwargs)
 
 
 def is_superuser(request: HttpRequest) -> bool:

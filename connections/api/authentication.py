@@ -8,7 +8,7 @@ from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
 from connections.models import APIKey
-from connections.services import api_keys
+from connections.services import api_keys, walls
 
 
 class APIKeyAuthentication(authentication.BaseAuthentication):
@@ -19,9 +19,11 @@ class APIKeyAuthentication(authentication.BaseAuthentication):
         if header is None:
             return None
         scheme, _, text = header.partition(" ")
-        key = api_keys.recognise(text.strip()) if scheme.lower() == "bearer" else None
-        if key is None:
-            raise exceptions.AuthenticationFailed
+        with walls.platform():  # a key is found before it is known whose it is
+            key = api_keys.recognise(text.strip()) if scheme.lower() == "bearer" else None
+            if key is None:
+                raise exceptions.AuthenticationFailed
+            walls.enter(key.organisation_id)
         return key.membership.user, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -17,7 +17,7 @@ from django.db import connections, models, router
 from django.utils import timezone
 
 from connections.models import APIKey, Connection, ConnectionSecrets, Membership, Organisation, OrganisationKey, Slot
-from connections.services import api_keys, grounds
+from connections.services import api_keys, grounds, walls
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError
 from connections.services.grounds import Ground
@@ -64,17 +64,19 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
     alias = router.db_for_read(APIKey)
     database = connections[alias]
     now = timezone.now()
-    with database.cursor() as cursor:
-        cursor.execute(
-            _query(alias),
-            (Slot.CURRENT, found[1], database.ops.adapt_datetimefield_value(now), organisation, connection),
-        )
-        row = cursor.fetchone()
-    if row is None or not hmac.compare_digest(row[0], api_keys.digest(key)):
-        return None
-    admitted = _admitted(row[2:])
-    if admitted is None:
-        return None
+    with walls.platform():  # a key is found before it is known whose it is
+        with database.cursor() as cursor:
+            cursor.execute(
+                _query(alias),
+                (Slot.CURRENT, found[1], database.ops.adapt_datetimefield_value(now), organisation, connection),
+            )
+            row = cursor.fetchone()
+        if row is None or not hmac.compare_digest(row[0], api_keys.digest(key)):
+            return None
+        admitted = _admitted(row[2:])
+        if admitted is None:
+            return None
+        walls.enter(admitted.actor.organisation_id)
     api_keys.used(admitted.actor.id, row[1], now)
     return replace(admitted, actor=replace(admitted.actor, request_id=request_id, ip=ip))
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from connections.models import Event, Role
+from connections.services import walls
 from connections.services.actor import Actor
 from connections.services.rows import insert
 
@@ -115,17 +117,20 @@ def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
             )
 
 
-def _insert(actor: Actor, action: str, **fields: Any) -> None:
-    insert(
-        Event,
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        actor_label=actor.label[:200],
-        action=action,
-        request_id=actor.request_id,
-        ip=actor.ip,
-        **fields,
-    )
+def _insert(actor: Actor, action: str, *, organisation_id: UUID | None, **fields: Any) -> None:
+    # Wherever this is called from: a read's last event comes when its answer is sent, a refusal's may be another's.
+    with walls.inside(organisation_id) if organisation_id else walls.platform():
+        insert(
+            Event,
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            actor_label=actor.label[:200],
+            action=action,
+            request_id=actor.request_id,
+            ip=actor.ip,
+            organisation_id=organisation_id,
+            **fields,
+        )
 
 
 def visible_events(actor: Actor) -> QuerySet[Event]:

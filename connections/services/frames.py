@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from connections.models import Connection
-from connections.services import budgets, queries
+from connections.services import budgets, queries, walls
 from connections.services.actor import Actor
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def read(
         timeout=timeout,
         format="arrow",
     )
-    stream = queries.read(actor, connection, request)
-    body = io.BytesIO(b"".join(stream.chunks()))
+    with walls.inside(actor.organisation_id):
+        stream = queries.read(actor, connection, request)
+        body = io.BytesIO(b"".join(stream.chunks()))
     table = pyarrow.ipc.open_stream(body).read_all()
     columns = [_typed(table.column(at), column["type"]) for at, column in enumerate(stream.columns)]
     names = _distinct([column["name"] for column in stream.columns])

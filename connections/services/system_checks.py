@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from connections.adapters.registry import registry
 from connections.models import triggers
+from connections.services import walls
 
 
 def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -25,6 +26,13 @@ def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.CATALOG_RUNNER not in ("local", "inline"):
         found.append(Error("CATALOG_RUNNER is not one of: local, inline.", id="catalog.E021"))
     return found
+
+
+def check_row_security(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """The wall in the database is what the settings say, and it binds the role that this process logs in as."""
+    if "default" not in (databases or ()):
+        return []
+    return [Error(text, hint=hint, id="catalog.E031") for text, hint in walls.doubts()]
 
 
 def check_ties(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:

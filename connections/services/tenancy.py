@@ -84,6 +84,7 @@ def organisations(person: Any) -> QuerySet[Organisation]:
     return found if person.is_superuser else found.filter(memberships__user=person)
 
 
+@walls.platform()
 def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None) -> Actor:
     """The user as an actor in the organisation ``slug``. Raises ``NotFound`` where the user does not belong."""
     if not person.is_active:
@@ -104,6 +105,7 @@ def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None
     return Actor(**{**found, "kind": "superuser"}, **common, organisation=organisation, role=Role.ADMIN)
 
 
+@walls.platform()
 def actors_of(person: Any, request_id: str = "", ip: str | None = None) -> list[Actor]:
     """The user as an actor in each organisation that it is a member of."""
     slugs = organisations(person).filter(memberships__user=person).values_list("slug", flat=True).distinct()

@@ -10,6 +10,7 @@ from django.http import HttpRequest, JsonResponse
 
 from connections.sealing.keyring import KeyRing
 from connections.services import walls
+from connections.services import walls
 from connections.services.here import runner_here
 
 
@@ -34,7 +35,7 @@ def _told(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 def _database() -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute("select 1")
-    return {"vendor": connection.vendor}
+    return {"vendor": connection.vendor, **walls.told()}
 
 
 def _keys() -> dict[str, Any]:

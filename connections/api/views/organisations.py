@@ -13,7 +13,7 @@ from connections.api import representations
 from connections.api.base import OrganisationView, View
 from connections.api.pagination import NewestFirst
 from connections.models import APIKey, Role
-from connections.services import api_keys, events, tenancy
+from connections.services import api_keys, events, tenancy, walls
 from connections.services.errors import NotFound
 
 
@@ -22,7 +22,8 @@ class OrganisationList(View):
         if isinstance(request.auth, APIKey):
             found: Any = [request.auth.organisation]
         else:
-            found = tenancy.organisations(request.user)
+            with walls.platform():
+                found = list(tenancy.organisations(request.user))
         return Response({"results": [representations.organisation(row) for row in found]})
 
 
