@@ -157,9 +157,9 @@ def change_member(actor: Actor, member_id: Any, role: Any) -> Membership:
         before, membership.role = membership.role, role
         membership.save(update_fields=["role"])
         events.record(actor, "member.change", membership, changes={"role": [before, role]})
+        standing.watch.doubt()
     return membership
 
-        standing.watch.doubt()
 
 def remove_member(actor: Actor, member_id: Any) -> None:
     """End a membership, and with it the keys the member made."""
@@ -169,9 +169,9 @@ def remove_member(actor: Actor, member_id: Any) -> None:
         _require_another_admin(membership)
         events.record(actor, "member.remove", membership, changes={"role": [membership.role, None]})
         membership.delete()
-
-
         standing.watch.doubt()
+
+
 def _is_superuser(actor: Actor) -> bool:
     people = get_user_model()._default_manager.filter(is_active=True, is_superuser=True)
     return actor.user_id is not None and people.filter(pk=actor.user_id).exists()

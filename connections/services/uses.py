@@ -22,6 +22,7 @@ from django.db.models import Field
 from django.utils import timezone
 
 from connections.models import Connection, ConnectionUse, Role
+from connections.services import walls
 from connections.services.actor import Actor
 
 MOST = 10_000
@@ -109,7 +110,7 @@ def flush() -> int:
     if not taken:
         return 0
     try:
-        with transaction.atomic():
+        with walls.platform(), transaction.atomic():
             _write(taken)
     except DatabaseError:
         _tally.give_back(taken)
