@@ -16,7 +16,7 @@ from connections.admin.reports import Outcome, of_error, of_form_errors, of_repo
 from connections.forms import SettingsForm
 from connections.forms.inputs import SetAt
 from connections.models import Connection
-from connections.services import connections, drafts, pasted, sources, status, upgrading, vault
+from connections.services import connections, drafts, pasted, references, sources, status, upgrading, vault
 from connections.services.actor import Actor
 from connections.services.connections import Change
 from connections.services.errors import CatalogueError, Conflict, Invalid, VersionConflict
@@ -108,6 +108,7 @@ class Drafting:
         stored: dict[str, Any] = {}
         if self.connection is not None:
             stored = {"config": upgrading.config(self.connection), "secrets_set": _set_at(self.connection)}
+        stored["references"] = _references(self.actor, self.connection)
         return SettingsForm(
             self.adapter.config_class, **{**stored, **more}, parse_url=self.parse_url, title=_("Connection")
         )
@@ -182,6 +183,14 @@ def adapter_of(connection: Connection) -> AdapterClass | None:
         return sources.editable(connection.source, connection.organisation)
     except CatalogueError:
         return None
+
+
+def _references(actor: Actor, connection: Connection | None) -> dict[Path, str] | None:
+    """Where stored secrets are kept elsewhere; None when there are none and none may be."""
+    kept = vault.references_of(connection) if connection is not None else {}
+    if not kept and not references.any_for(actor.organisation):
+        return None
+    return {tuple(name.split(".")): place for name, place in kept.items()}
 
 
 def _set_at(connection: Connection) -> dict[Path, SetAt]:

@@ -17,6 +17,7 @@ from connections.adapters.registry import registry
 from connections.admin.tenant import PlatformAdmin
 from connections.models import Organisation
 from connections.services import budgets, standing, tenancy
+from connections.services.references import Pattern
 
 
 class LinesField(forms.CharField):
@@ -47,13 +48,22 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.Textarea({"rows": 4, "class": "vLargeTextField"}),
         help_text=_("Private networks that this organisation may reach, a line each: 10.1.0.0/16, 10.1.2.3/32:5432."),
     )
+    references = LinesField(
+        label=_("Allowed references"),
+        required=False,
+        widget=forms.Textarea({"rows": 4, "class": "vLargeTextField"}),
+        help_text=_(
+            "Where its secrets may be kept, a line each: env:ACME_*, file:acme/*, vault:secret/acme/*. "
+            "The deployment must allow them too."
+        ),
+    )
     suspended = forms.BooleanField(
         label=_("Suspended"), required=False, help_text=_("Nobody can log in to it, and its keys are refused.")
     )
 
     class Meta:
         model = Organisation
-        fields = ("name", "slug", "sources", "egress", "allow_unsafe_roles")
+        fields = ("name", "slug", "sources", "egress", "references", "allow_unsafe_roles")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,6 +92,15 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
                 raise ValidationError(str(exc)) from None
         return found
 
+    def clean_references(self) -> list[str]:
+        found: list[str] = self.cleaned_data["references"]
+        for text in found:
+            try:
+                Pattern.parse(text)
+            except ValueError as exc:
+                raise ValidationError(str(exc)) from None
+        return found
+
 
 def _budget_field(name: str) -> forms.Field:
     label = _(name.replace("_", " ").capitalize())
@@ -96,7 +115,7 @@ OrganisationForm.declared_fields.update({name: _budget_field(name) for name in b
 class OrganisationAdmin(PlatformAdmin):
     form = OrganisationForm
     fieldsets = (
-        (None, {"fields": ("name", "slug", "sources", "egress", "allow_unsafe_roles", "suspended")}),
+        (None, {"fields": ("name", "slug", "sources", "egress", "references", "allow_unsafe_roles", "suspended")}),
         (_("Budgets"), {"fields": budgets.NAMES, "description": _("Left empty, the deployment's own limit holds.")}),
     )
     list_display = ("name", "slug", "is_suspended", "created_at")
@@ -117,7 +136,7 @@ class OrganisationAdmin(PlatformAdmin):
 
     def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
         values = form.cleaned_data
-        wanted = {name: values[name] for name in ("name", "sources", "egress", "allow_unsafe_roles")}
+        wanted = {name: values[name] for name in ("name", "sources", "egress", "references", "allow_unsafe_roles")}
         wanted["budgets"] = form.own_budgets()
         suspended = values["suspended"]
         wanted["suspended_at"] = (obj.suspended_at or timezone.now()) if suspended else None

@@ -15,6 +15,7 @@ from connections.adapters.schema import Path
 from connections.adapters.shapes import Kind, default
 from connections.forms.fields import form_field
 from connections.forms.nodes import SECRETS, Choice, Control, Leaf, Node, OptionalGroup
+from connections.forms.secrets import SecretWidget
 from connections.forms.wording import branch_label, label, translated
 
 SetAt = datetime | bool | None
@@ -32,10 +33,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Makes inputs. ``part`` starts the pointers of plain settings; ``secrets_set`` tells which secrets are stored."""
+    """Makes inputs. ``part`` starts the pointers of plain settings; ``secrets_set`` tells which secrets are stored.
+
+    ``references`` tells which of those are kept elsewhere, and where; None where none may be.
+    """
 
     part: str
     secrets_set: Mapping[Path, SetAt]
+    references: Mapping[Path, str] | None = None
 
     def of(self, nodes: Sequence[Node], values: Mapping[str, Any], *, stored: bool = True) -> Iterator[Input]:
         """The inputs of ``nodes``, whose values are ``values``. ``stored`` is False in a branch that is not in use."""
@@ -58,7 +63,13 @@ class Inputs:
         elif value is None and leaf.shape.kind is Kind.BOOLEAN and not leaf.shape.nullable:
             value = False  # a checkbox shows no third state
         set_at = self.secrets_set.get(leaf.path) if leaf.secret and stored else None
-        return self._input(leaf, form_field(leaf, value, set_at), value)
+        field = form_field(leaf, value, set_at)
+        if isinstance(field.widget, SecretWidget) and self.references is not None:
+            field.widget.refers = True
+            field.widget.kept_at = self.references.get(leaf.path, "")
+            for mark in ("required", "data-required"):  # the model asks for it: either of two inputs will do
+                field.widget.attrs.pop(mark, None)
+        return self._input(leaf, field, value)
 
     def _choice(self, node: Choice, value: Any, *, stored: bool) -> Iterator[Input]:
         tag = value.get(node.key) if isinstance(value, Mapping) else None

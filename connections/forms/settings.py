@@ -40,7 +40,8 @@ class SettingsForm(forms.Form):
     """The settings of ``model`` as native fields.
 
     ``config`` holds the stored settings, without secrets, or what a new form starts from. ``secrets_set`` says which
-    secrets are stored and when each was set. ``part`` is the request member that the settings make up, ``config`` or
+    secrets are stored and when each was set, ``references`` which of them are kept elsewhere; without it, none may be.
+    ``part`` is the request member that the settings make up, ``config`` or
     ``query``; it starts the inputs' names and the problems' pointers. ``parse_url`` is the address that answers for
     the "Paste a URL" box; the box is there when the model reads URLs. ``title`` heads the settings without a section.
     """
@@ -58,6 +59,7 @@ class SettingsForm(forms.Form):
         *,
         config: Mapping[str, Any] | None = None,
         secrets_set: Mapping[Path, SetAt] | None = None,
+        references: Mapping[Path, str] | None = None,
         data: Mapping[str, Any] | None = None,
         files: MultiValueDict[str, UploadedFile[Any]] | None = None,
         prefix: str | None = None,
@@ -74,7 +76,7 @@ class SettingsForm(forms.Form):
         self.stored: Mapping[str, Any] = config or {}
         if self.reads_urls:
             self.fields["url"] = _url_field()
-        for made in Inputs(part, secrets_set or {}).of(self.nodes, self.stored):
+        for made in Inputs(part, secrets_set or {}, references).of(self.nodes, self.stored):
             self.fields[made.node.name] = made.field
             self.initial[made.node.name] = made.initial
 
@@ -104,7 +106,7 @@ class SettingsForm(forms.Form):
     def cleaned_settings(self) -> tuple[Nested, Nested]:
         """``(config, secrets)`` of a valid form. ``config`` is whole, with defaults and without nulls.
 
-        ``secrets`` holds changes only: absent keeps, a value sets, None clears.
+        ``secrets`` holds changes only: absent keeps, a value or ``{"ref": …}`` sets, None clears.
         """
         if not self.is_valid():
             raise ValueError("The form is not valid; it has no settings.")
@@ -133,9 +135,9 @@ class SettingsForm(forms.Form):
         if self.reads_urls and self.pasted_url and not self.fill_requested:
             self.add_error("url", _("This URL was not used. Paste it again and choose “Fill from URL”."))
         config, secrets = self._collect(self.nodes)
-        placeholders = self._placeholders(secrets)
+        placeholders = self._placeholders()
         try:
-            self.model.model_validate(schema.join(schema.join(config, placeholders), _without_nulls(secrets)))
+            self.model.model_validate(schema.join(schema.join(config, _without_nulls(secrets)), placeholders))
         except ModelError as exc:
             kept = {schema.pointer(f"/{SECRETS}", path) for path in schema.paths(placeholders)}
             found = schema.problems(exc, self.model, config=f"/{self.part}", secrets=f"/{SECRETS}")
@@ -203,11 +205,14 @@ class SettingsForm(forms.Form):
         untouched = leaf.name not in self.changed_data and self.initial[leaf.name] == ""
         return not untouched and (leaf.shape.nullable or leaf.field.is_required())
 
-    def _placeholders(self, secrets: Nested) -> Nested:
-        """Placeholders for the stored secrets that are kept."""
+    def _placeholders(self) -> Nested:
+        """Placeholders for the stored secrets that are kept, and for those that are kept elsewhere."""
         found: Nested = {}
         for node in self._active_nodes():
-            if isinstance(node, Leaf) and self.cleaned_data.get(node.name) is KEPT and self._is_set(node):
+            if not isinstance(node, Leaf) or not node.secret:
+                continue
+            cleaned = self.cleaned_data.get(node.name)
+            if isinstance(cleaned, Mapping) or (cleaned is KEPT and self._is_set(node)):
                 schema.put(found, node.path, _PLACEHOLDER)
         return found
 
