@@ -107,8 +107,8 @@ class Drafting:
             return None
         stored: dict[str, Any] = {}
         if self.connection is not None:
-            stored = {"config": upgrading.config(self.connection), "secrets_set": _set_at(self.connection)}
-        stored["references"] = _references(self.actor, self.connection)
+            stored = {"config": upgrading.config(self.connection), "secrets_set": set_at(self.connection)}
+        stored["references"] = references_of(self.actor, self.connection)
         return SettingsForm(
             self.adapter.config_class, **{**stored, **more}, parse_url=self.parse_url, title=_("Connection")
         )
@@ -141,7 +141,7 @@ class Drafting:
         return None, None
 
     def _plain(self) -> dict[str, Any]:
-        return {name: self.details.cleaned_data[name] for name in ("name", "description", "tags", "environment")}
+        return {name: self.details.cleaned_data[name] for name in ("name", "description", "tags", "environment", "probe")}
 
     def _test(self, form: SettingsForm) -> dict[str, Any]:
         if self.connection is not None:
@@ -185,7 +185,7 @@ def adapter_of(connection: Connection) -> AdapterClass | None:
         return None
 
 
-def _references(actor: Actor, connection: Connection | None) -> dict[Path, str] | None:
+def references_of(actor: Actor, connection: Connection | None) -> dict[Path, str] | None:
     """Where stored secrets are kept elsewhere; None when there are none and none may be."""
     kept = vault.references_of(connection) if connection is not None else {}
     if not kept and not references.any_for(actor.organisation):
@@ -193,6 +193,7 @@ def _references(actor: Actor, connection: Connection | None) -> dict[Path, str] 
     return {tuple(name.split(".")): place for name, place in kept.items()}
 
 
-def _set_at(connection: Connection) -> dict[Path, SetAt]:
+def set_at(connection: Connection) -> dict[Path, SetAt]:
+    """Which secrets are set, and since when."""
     names = vault.names(connection)
     return {tuple(name.split(".")): parse_datetime(moment) or True for name, moment in names.items()}
