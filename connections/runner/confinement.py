@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from connections.runner import isolation
+from connections.runner.isolation import HandOver
+from connections.runner.rehearsal import rehearsed
 
 SCRATCH: Final = "worker-"
+ONE_QUESTION: Final = "single-request"
+"""The C library sends two at once by a call that could carry addresses, which is refused (resolv.conf(5))."""
 # Arrow's own pools reserve far more than they use, which counts against a worker's memory.
 _ARROW: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 
@@ -25,6 +30,8 @@ class Expected:
     hardened: Report
     local: Report
     network: Report
+    traceable: bool = False
+    """Whether the class with the network must let its own user look into it, so that its sockets can be connected."""
 
     def told(self) -> Report:
         """All of it, by mechanism: true where every worker that can have it has it."""
@@ -48,17 +55,33 @@ def start(parent: int, expected: Expected | None = None) -> tuple[Path, Report]:
     return folder, report
 
 
-def enter(folder: Path, root: str | None, memory: int, expected: Report | None, *, network: bool) -> Report:
+def enter(
+    folder: Path, root: str | None, memory: int, expected: Expected, *, network: bool, hand_over: HandOver
+) -> Report:
     """The second stage. Raises ``OSError`` when it fails, or gives less than ``expected``."""
-    report = isolation.confine(network=network, root=None if network else root, scratch=str(folder), memory=memory)
-    if expected is not None:
-        _require(report, expected)
+    dialled = network and expected.network["connects_dialled"]
+    if dialled:
+        os.environ["RES_OPTIONS"] = ONE_QUESTION
+    report = isolation.confine(
+        network=network,
+        root=None if network else root,
+        scratch=str(folder),
+        memory=memory,
+        hand_over=hand_over if dialled else None,
+        traceable=dialled and expected.traceable,
+    )
+    _require(report, expected.network if network else expected.local)
     return report
 
 
 def trial() -> Expected:
     """Isolate two processes, one of each class, and see what that gives. Raises ``OSError`` when it fails by half."""
     hardened, local = _tried(network=False)
+    # As the same user, this process may take a socket of one that it may look into: if other workers may not.
+    for traceable in (False, True) if local["files_confined"] else (False,):
+        network = _dialled(traceable=traceable)
+        if network is not None:
+            return Expected(hardened, local, network, traceable)
     _, network = _tried(network=True)
     return Expected(hardened, local, network)
 
@@ -66,6 +89,22 @@ def trial() -> Expected:
 def scratch(pid: int) -> Path:
     """The folder of the worker ``pid``, in the folder that this process works in."""
     return Path.cwd() / f"{SCRATCH}{pid}"
+
+
+def _dialled(*, traceable: bool) -> Report | None:
+    """What the class with the network gets where its connecting can be judged; None where that is not to be had."""
+    parent = os.getpid()
+
+    def confine(hand_over: HandOver) -> Report:
+        folder, _ = start(parent)
+        return isolation.confine(
+            network=True, root=None, scratch=str(folder), memory=0, hand_over=hand_over, traceable=traceable
+        )
+
+    def clean(pid: int) -> None:
+        shutil.rmtree(scratch(pid), ignore_errors=True)
+
+    return rehearsed(confine, clean)
 
 
 def _tried(*, network: bool) -> tuple[Report, Report]:
@@ -91,7 +130,7 @@ def _tried(*, network: bool) -> tuple[Report, Report]:
 def _try(parent: int, writer: int, *, network: bool) -> None:
     try:
         folder, hardened = start(parent)
-        told: object = [hardened, enter(folder, None, 0, None, network=network)]
+        told: object = [hardened, isolation.confine(network=network, root=None, scratch=str(folder), memory=0)]
     except OSError as exc:
         told = str(exc)
     os.write(writer, json.dumps(told).encode())

@@ -18,6 +18,8 @@ from typing import Any, Final
 HEADER: Final = struct.Struct("<BI")
 ORDER: Final = struct.Struct("<d?")
 """What is left of a job's time, and whether its source needs the network: before the job in a ``JOB`` frame."""
+DESCRIPTOR: Final = struct.Struct("<i")
+"""What a ``LISTENER`` frame holds."""
 MAX_PAYLOAD: Final = 16 * 1024 * 1024
 """A frame that says it is longer is not read: whoever reads holds it in memory."""
 MAX_WORDS: Final = 4 * 1024 * 1024
@@ -65,11 +67,12 @@ Frame = Head | Chunk | StepDone | End
 
 
 class Kind(IntEnum):
-    """Frames on the socket. The first three go to the worker, the others come from it."""
+    """Frames on the socket. The first four go to the worker, the others come from it."""
 
     JOB = 1
     SETTINGS = 2
     NO_SETTINGS = 3  # the caller could not give them; the worker drops the job
+    TAKEN = 4  # what was told by LISTENER is the supervisor's now
     READY = 10  # isolation is in force; says which
     FAILED = 11  # isolation is not in force; says why
     NEED = 12  # no warm adapter: send the settings
@@ -80,6 +83,7 @@ class Kind(IntEnum):
     END = 17
     ERROR = 18
     IDLE = 19  # the adapter is reset
+    LISTENER = 20  # confined; the descriptor that tells of its connecting
 
 
 class Channel:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,8 @@ from typing import Final
 import orjson
 
 from connections.adapters.errors import InternalError, WorkerCrashedError
-from connections.runner.frames import Channel, Kind
+from connections.runner.dialling import Dialler, Leave
+from connections.runner.frames import DESCRIPTOR, Channel, Kind
 from connections.runner.realms import Realm
 from connections.runner.zygote import ANSWER, BOOTSTRAP, BURIAL_SECONDS, BURY, FORK, READY, REQUEST
 
@@ -40,6 +42,8 @@ class Worker:
         self.warmths: set[str] = set()
         self.settled = True
         self.idle_since = time.monotonic()
+        self.leave = Leave()
+        self._dialler: Dialler | None = None
         self._zygote = zygote
         self._sock = sock
         self._pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
@@ -94,11 +98,23 @@ class Worker:
             raise WorkerCrashedError("The worker answered out of turn and was ended.")
         self.settled = True
 
+    def dial(self, payload: bytes, until: float) -> None:
+        """Connect for the worker from now on, and tell it so. Raises ``InternalError`` when that cannot be."""
+        try:
+            if self._pidfd is None or self._dialler is not None or self.realm is None or not self.realm.network:
+                raise OSError("it has no network, has a dialler, or is gone")
+            self._dialler = Dialler(self.pid, self._pidfd, DESCRIPTOR.unpack(payload)[0], self.leave)
+        except (OSError, struct.error) as exc:
+            raise InternalError(f"A worker's connections cannot be judged, and it was not used: {exc}") from None
+        self.channel.send(Kind.TAKEN, until=until)
+
     def kill(self) -> None:
         """End the worker and its process group now. Whoever waits for its frames finds that it is gone."""
         with self._burying:
             if self._status is not None:
                 return  # its id may be another process's by now
+            if self._dialler is not None:
+                self._dialler.stop()
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
             for end in (os.killpg, os.kill):  # a worker that has just been forked leads no group yet
@@ -116,6 +132,8 @@ class Worker:
     def forget(self) -> None:
         """Close this side's descriptors, without a word to the other side."""
         self._sock.close()
+        if self._dialler is not None:
+            self._dialler.forget()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None

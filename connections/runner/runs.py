@@ -98,6 +98,7 @@ class WorkerRun(Run):
         ticket = self._ticket
         try:
             worker.settled = False
+            worker.leave.grant(ticket.job.egress)
             worker.channel.send(Kind.JOB, self._order() + self._content, ticket.until)
             while True:
                 kind, payload = worker.channel.receive(ticket.until)
@@ -105,6 +106,8 @@ class WorkerRun(Run):
                     raise ticket.error
                 if kind is Kind.NEED:
                     self._hand_over(worker)
+                elif kind is Kind.LISTENER:
+                    worker.dial(payload, ticket.until)
                 elif kind is Kind.PLAN:
                     self._plan = [StepName(name) for name in orjson.loads(payload)]
                 elif kind in (Kind.END, Kind.ERROR):
@@ -152,8 +155,9 @@ class WorkerRun(Run):
         """The answer is whole: the worker serves on before the caller has read it."""
         content = orjson.loads(payload)
         if kind is Kind.ERROR:
+            refusal = worker.leave.refusal(content["error"]["code"])
             self._let_go(fit=content["fit"])
-            raise from_dict(content["error"])
+            raise refusal or from_dict(content["error"])
         self._let_go(fit=True)
         if "stats" in content:
             content["stats"]["queue_ms"] = round(self._queue_ms, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from connections.adapters.limits import Deadline
 from connections.adapters.vouching import vouched
 from connections.runner import egress_hook, isolation
 from connections.runner.confinement import Expected, enter, start
-from connections.runner.frames import MAX_CHUNK, MAX_WORDS, ORDER, Channel, Chunk, End, Frame, Head, Kind, StepDone
+from connections.runner.frames import DESCRIPTOR, MAX_CHUNK, MAX_WORDS, ORDER
+from connections.runner.frames import Channel, Chunk, End, Frame, Head, Kind, StepDone
 from connections.runner.jobs import Job, Operation
 from connections.runner.operations import failure, perform
 from connections.runner.warm import Loan, WarmAdapters
@@ -61,7 +63,7 @@ class Worker:
         job = Job.from_bytes(payload[ORDER.size :])
         seconds, network = ORDER.unpack_from(payload)
         realm = (job.organisation, network, None if network else job.root)
-        if self._realm is None and not self._confine(job, network):
+        if self._realm is None and not self._confine(job, network, time.monotonic() + seconds):
             return False
         if self._realm not in (None, realm):
             return False  # the supervisor never sends this; if it does, nothing may be shared
@@ -72,16 +74,28 @@ class Worker:
     def close(self) -> None:
         self._adapters.close()
 
-    def _confine(self, job: Job, network: bool) -> bool:
+    def _confine(self, job: Job, network: bool, until: float) -> bool:
         """Give up all that this realm does not need. False, and an answer, when that fails: nothing was done yet."""
         try:
-            expected = self._expected.network if network else self._expected.local
-            enter(self._scratch, job.root, job.budget.memory_bytes, expected, network=network)
+            enter(
+                self._scratch,
+                job.root if not network else None,
+                job.budget.memory_bytes,
+                self._expected,
+                network=network,
+                hand_over=lambda listener: self._hand_over(listener, until),
+            )
         except OSError as exc:
             error = InternalError(f"A worker could not be isolated and was not used: {exc}")
             self._channel.send(Kind.ERROR, orjson.dumps({"error": error.as_dict(), "fit": False}))
             return False
         return True
+
+    def _hand_over(self, listener: int, until: float) -> None:
+        """Give the supervisor what tells of this process's connecting. Nothing can connect here without it."""
+        self._channel.send(Kind.LISTENER, DESCRIPTOR.pack(listener), until)
+        if self._channel.receive(until)[0] is not Kind.TAKEN:
+            raise ConnectionError("the supervisor did not take on its connections")
 
     def _do(self, job: Job, deadline: Deadline) -> bool:
         isolation.limit_memory(job.budget.memory_bytes)

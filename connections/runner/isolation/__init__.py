@@ -13,17 +13,30 @@ import math
 import os
 import resource
 import signal
+from collections.abc import Callable
 from typing import Final
 
 from connections.runner.isolation import landlock, namespaces, paths, seccomp
 from connections.runner.isolation.libc import LINUX, prctl
 
-__all__ = ["MEMORY_FLOOR", "SPARE_MEMORY", "adopt_orphans", "confine", "harden", "limit_cpu", "limit_memory"]
+__all__ = [
+    "MEMORY_FLOOR",
+    "SPARE_MEMORY",
+    "HandOver",
+    "adopt_orphans",
+    "confine",
+    "harden",
+    "limit_cpu",
+    "limit_memory",
+]
 
 MEMORY_FLOOR: Final = 256 * 1024 * 1024
 """The least a worker gets: pyarrow needs 185 MB of data segment to load, pandas 170, duckdb 135."""
 SPARE_MEMORY: Final = 64 * 1024 * 1024
 """What a worker that ran out of memory gets more, to say so."""
+
+HandOver = Callable[[int], None]
+"""Gives away a descriptor; returns when the other side has its own."""
 
 _OPEN_FILES: Final = 512
 _FILE_BYTES: Final = 64 * 1024 * 1024  # files are read here; only certificates are written
@@ -60,22 +73,38 @@ def harden(parent: int, scratch: str) -> dict[str, bool]:
     }
 
 
-def confine(*, network: bool, root: str | None, scratch: str, memory: int) -> dict[str, bool]:
+def confine(
+    *,
+    network: bool,
+    root: str | None,
+    scratch: str,
+    memory: int,
+    hand_over: HandOver | None = None,
+    traceable: bool = False,
+) -> dict[str, bool]:
     """The second stage; the answer says what is in force.
 
     Whatever the class, this process sees the interpreter's files, those of ``root``, if any, for reading, and
     ``scratch``. With ``network`` it also sees what resolving and TLS read; without, it has no network. ``memory``, in
     bytes, is the most that ``limit_memory`` can grant from now on. Raises ``OSError`` as ``harden`` does.
+
+    With ``hand_over``, this process does not connect by itself: it waits for whoever has the descriptor that is handed
+    over, and has closed its own when this returns. ``traceable`` lets other processes of its user take its sockets, as
+    far as they are allowed to look into any process.
     """
     readable = (*paths.of_interpreter(), *paths.of_class(network=network), *([root] if root else []))
     cut_off = not network and namespaces.no_network()
+    if traceable:
+        prctl(_PR_SET_DUMPABLE, 1)
     report = {
         "memory": _cap_memory(memory),
         "files_confined": landlock.confine(readable, [scratch, "/dev/null"], network=network),
         "capabilities_dropped": namespaces.drop_capabilities(),
-        "system_calls_filtered": seccomp.refuse(network=network),
+        "system_calls_filtered": _hand_over(hand_over) if hand_over else seccomp.refuse(network=network),
     }
-    return report if network else {**report, "network_namespace": cut_off}
+    if not network:
+        return {**report, "network_namespace": cut_off}
+    return {**report, "connects_dialled": hand_over is not None}
 
 
 def limit_memory(wanted: int) -> int:
@@ -109,6 +138,15 @@ def die_with(parent: int) -> bool:
 def adopt_orphans() -> bool:
     """Become the parent of descendants that lose theirs, so that none gets away. False where that is impossible."""
     return prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _hand_over(hand_over: HandOver) -> bool:
+    listener = seccomp.refuse_and_tell()
+    try:
+        hand_over(listener)
+    finally:
+        os.close(listener)  # whoever has it could say that a call was made
+    return True
 
 
 def _cap_memory(most: int) -> bool:

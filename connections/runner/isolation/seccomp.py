@@ -12,17 +12,23 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from connections.runner.isolation.libc import LINUX, prctl
+from connections.runner.isolation.libc import LINUX, prctl, syscall
+from connections.runner.isolation.notices import SIZES
 from connections.runner.isolation.syscalls import LAST, NUMBERS, REFUSED
 
 _PR_GET_SECCOMP: Final = 21
 _PR_SET_SECCOMP: Final = 22
 _MODE_FILTER: Final = 2
+_SET_MODE_FILTER: Final = 1
+_GET_NOTICE_SIZES: Final = 3
+_NEW_LISTENER: Final = 1 << 3
+_WAIT_KILLABLE: Final = 1 << 5  # Linux 5.19: no signal makes a call that was told be made, and told, again
 
 _ALLOW: Final = 0x7FFF0000
+_TELL: Final = 0x7FC00000
 _ERRNO: Final = 0x00050000
 _KILL: Final = 0x80000000
 
@@ -33,10 +39,16 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _CLONE_THREAD: Final = 0x00010000
+_MSG_FASTOPEN: Final = 0x20000000
 _MAP_SHARED_ANONYMOUS: Final = 0x21  # counts against no limit on data
 _SOCKET_TYPE: Final = 0x0F
-_PRCTL_REFUSED: Final = (1, 4, 35, 36, 0x59616D61)  # PDEATHSIG, DUMPABLE, MM, CHILD_SUBREAPER, PTRACER
+_PRCTL_REFUSED: Final = (1, 4, 22, 35, 36, 0x59616D61)  # PDEATHSIG, DUMPABLE, SECCOMP, MM, CHILD_SUBREAPER, PTRACER
 _FCNTL_REFUSED: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
+_OPTIONS_REFUSED: Final = {
+    1: (15,),  # SO_REUSEPORT: a part of what comes to another's port
+    0: (4,),  # IP_OPTIONS: source routes lead a packet to a host that is not its address
+    41: (6, 57),  # IPV6_2292PKTOPTIONS, IPV6_RTHDR: the same
+}
 _IOCTL_REFUSED: Final = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
 
 
@@ -47,8 +59,7 @@ def refuse(*, network: bool) -> bool:
     (all, without ``network``), shared memory, changes to files' owners and modes, and what only the system's
     administrators need. Raises ``OSError`` when a filter is refused that should work.
     """
-    architecture = _ARCHITECTURES.get(platform.machine())
-    if not LINUX or architecture is None:
+    if not LINUX or platform.machine() not in _ARCHITECTURES:
         return False
     try:
         prctl(_PR_GET_SECCOMP)
@@ -56,14 +67,44 @@ def refuse(*, network: bool) -> bool:
         if exc.errno == errno.EINVAL:
             return False
         raise
-    program = _program(NUMBERS[platform.machine()], architecture, network=network)
-    content = ctypes.create_string_buffer(b"".join(program), 8 * len(program))
-    header = struct.pack("@HP", len(program), ctypes.addressof(content))
-    prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.create_string_buffer(header, len(header)))
+    _, header = _assembled(network=network, told=False)
+    prctl(_PR_SET_SECCOMP, _MODE_FILTER, header)
     return True
 
 
-def _program(numbers: dict[str, int], architecture: int, *, network: bool) -> list[bytes]:
+def refuse_and_tell() -> int:
+    """Install the filter for the class that has the network; returns what tells of each ``connect`` and ``listen``.
+
+    These two wait for whoever holds the descriptor that is returned. Nothing is sent but along a connection: no
+    address is given with a message, and no message that could carry one. Raises ``OSError`` where that is not to be
+    had.
+    """
+    numbers = NUMBERS.get(platform.machine())
+    if not LINUX or numbers is None or platform.machine() not in _ARCHITECTURES:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    sizes = ctypes.create_string_buffer(6)
+    syscall(numbers["seccomp"], _GET_NOTICE_SIZES, 0, sizes)
+    if struct.unpack("<3H", sizes.raw) != SIZES:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    _, header = _assembled(network=True, told=True)
+    try:
+        return syscall(numbers["seccomp"], _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, header)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+        return syscall(numbers["seccomp"], _SET_MODE_FILTER, _NEW_LISTENER, header)
+
+
+def _assembled(*, network: bool, told: bool) -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]:
+    """The filter, and what the kernel is given for it; the first must live as long as the second is used."""
+    machine = platform.machine()
+    program = _program(NUMBERS[machine], _ARCHITECTURES[machine], network=network, told=told)
+    content = ctypes.create_string_buffer(b"".join(program), 8 * len(program))
+    header = struct.pack("@HP", len(program), ctypes.addressof(content))
+    return content, ctypes.create_string_buffer(header, len(header))
+
+
+def _program(numbers: dict[str, int], architecture: int, *, network: bool, told: bool) -> list[bytes]:
     own = os.getpid()
     lines = [
         _line(_LOAD, _ARCHITECTURE_AT),
@@ -79,6 +120,19 @@ def _program(numbers: dict[str, int], architecture: int, *, network: bool) -> li
     )
     lines += _at(numbers["mmap"], _unless_shared_anonymous())
     lines += _at(numbers["socket"], _sockets() if network else [_refusal(errno.EACCES)])
+    # Other pairs can be turned to any Unix socket.
+    lines += _at(numbers["socketpair"], _with(1, _SOCKET_TYPE, [socket.SOCK_STREAM]))
+    if told:
+        for name in ("connect", "listen"):
+            lines += _at(numbers[name], [_line(_RETURN, _TELL)])
+    if told or not network:
+        lines += _at(numbers["sendto"], _along_connections())
+        for name in ("sendmsg", "sendmmsg"):
+            lines += _at(numbers[name], [_refusal(errno.EACCES)])
+    if not network:
+        for name in ("connect", "listen", "bind"):
+            lines += _at(numbers[name], [_refusal(errno.EACCES)])
+    lines += _at(numbers["setsockopt"], _options())
     lines += _at(numbers["kill"], _only(0, [own]))
     lines += _at(numbers["tgkill"], _only(0, [own]))
     lines += _at(numbers["prlimit64"], _only(0, [0, own]))
@@ -122,23 +176,56 @@ def _all_but(position: int, values: Iterable[int]) -> list[bytes]:
     return [*_argument(position), *refused, _line(_RETURN, _ALLOW)]
 
 
-def _only_threads() -> list[bytes]:
-    return [*_argument(0), _line(_ANY_BIT, _CLONE_THREAD, 1, 0), _refusal(), _line(_RETURN, _ALLOW)]
+def _among(values: Collection[int], otherwise: bytes) -> list[bytes]:
+    """Go on when what is loaded is one of ``values``."""
+    return [*(_line(_EQUAL, value, len(values) - at, 0) for at, value in enumerate(values)), otherwise]
+
+
+def _with(position: int, mask: int, values: Collection[int]) -> list[bytes]:
+    return [
+        *_argument(position),
+        _line(_AND, mask),
+        *_among(values, _refusal(errno.EACCES)),
+        _line(_RETURN, _ALLOW),
+    ]
 
 
 def _sockets() -> list[bytes]:
-    """TCP and UDP over IP. Resolving names does without the others: they are its caches and its view of interfaces."""
-    kinds = [*_argument(1), _line(_AND, _SOCKET_TYPE)]
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        kinds += [_line(_EQUAL, kind, 0, 1), _line(_RETURN, _ALLOW)]
-    kinds.append(_refusal(errno.EACCES))
+    """TCP and UDP over IP. Resolving names does without the others: they are its caches and its view of interfaces.
+
+    Other protocols have ways of their own to connect (SCTP's options, the addresses that MPTCP is told).
+    """
     return [
         *_argument(0),
-        _line(_EQUAL, socket.AF_INET, 2, 0),
-        _line(_EQUAL, socket.AF_INET6, 1, 0),
-        _refusal(errno.EAFNOSUPPORT),
-        *kinds,
+        *_among([socket.AF_INET, socket.AF_INET6], _refusal(errno.EAFNOSUPPORT)),
+        *_argument(2),
+        *_among([0, socket.IPPROTO_TCP, socket.IPPROTO_UDP], _refusal(errno.EACCES)),
+        *_with(1, _SOCKET_TYPE, [socket.SOCK_STREAM, socket.SOCK_DGRAM]),
     ]
+
+
+def _along_connections() -> list[bytes]:
+    """``sendto`` without an address, which is ``send``; and not the kind that connects."""
+    lower, upper = _ARGUMENTS_AT + 8 * 4, _ARGUMENTS_AT + 8 * 4 + 4
+    return [
+        _line(_LOAD, lower),
+        *_among([0], _refusal(errno.EACCES)),
+        _line(_LOAD, upper),
+        *_among([0], _refusal(errno.EACCES)),
+        *_argument(3),
+        _line(_ANY_BIT, _MSG_FASTOPEN, 0, 1),
+        _refusal(errno.EACCES),
+        _line(_RETURN, _ALLOW),
+    ]
+
+
+def _options() -> list[bytes]:
+    """``setsockopt`` but for options that change whom a socket speaks to."""
+    lines = _argument(1)
+    for level, names in _OPTIONS_REFUSED.items():
+        then = _all_but(2, names)
+        lines += [_line(_EQUAL, level, 0, len(then)), *then]
+    return [*lines, _line(_RETURN, _ALLOW)]
 
 
 def _unless_shared_anonymous() -> list[bytes]:

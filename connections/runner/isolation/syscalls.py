@@ -5,6 +5,7 @@ From the kernel's ``arch/x86/entry/syscalls/syscall_64.tbl`` and ``include/uapi/
 
 from __future__ import annotations
 
+import platform
 from typing import Final
 
 LAST: Final = 462
@@ -17,6 +18,14 @@ _JUDGED: Final[dict[str, tuple[int | None, int | None]]] = {
     "clone3": (435, 435),
     "mmap": (9, 222),
     "socket": (41, 198),
+    "socketpair": (53, 199),
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "sendto": (44, 206),
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
+    "setsockopt": (54, 208),
     "kill": (62, 129),
     "tgkill": (234, 131),
     "prlimit64": (302, 261),
@@ -87,6 +96,7 @@ _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
     # The kernel's own large and changing surfaces
+    "seccomp": (317, 277),
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -151,3 +161,8 @@ NUMBERS: Final = {
     machine: {name: number for name, row in (_JUDGED | _REFUSED).items() if (number := row[at]) is not None}
     for at, machine in ((0, "x86_64"), (1, "aarch64"))
 }
+
+
+def own(name: str) -> int:
+    """The number that this machine has for a call; -1, which no call has, where it is not known."""
+    return NUMBERS.get(platform.machine(), {}).get(name, -1)

@@ -1,0 +1,260 @@
+"""Connecting on a worker's behalf: what holds under every driver, in whatever language it is written.
+
+A worker that has the network cannot connect. When it tries, the kernel has it wait and tells its dialler, a thread of
+the supervisor. The dialler takes a copy of the address out of the worker's memory, judges it by the policy of the
+worker's organisation, takes the worker's own socket and connects it to its copy. What the worker writes over the
+address meanwhile is read by nobody.
+
+The dialler does nothing while nobody connects. A worker has one of its own: what it does to its sockets while they
+are being connected can hold up itself, and nobody else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from connections.adapters.addresses import LOOPBACK, within
+from connections.adapters.egress import EgressPolicy
+from connections.adapters.errors import EgressDeniedError
+from connections.runner.isolation import notices, sockets, syscalls
+from connections.runner.isolation.notices import Notice
+from connections.runner.isolation.sockets import Place
+from connections.runner.nameservers import is_nameserver
+
+_LONGEST: Final = 28
+_LISTEN: Final = syscalls.own("listen")
+_MOST_UNDER_WAY: Final = 16
+_MOST_LISTENING: Final = 64
+_FEW_CALLS: Final = 200
+_PAUSE_SECONDS: Final = 0.005
+"""What each call of a job waits after those few: one that does nothing but connect must not hold up this process."""
+_UNCLEAR: Final = frozenset({"unreachable", "authentication", "authorization", "tls", "protocol", "internal"})
+"""Codes of errors that a driver may make of a connection that it was refused."""
+
+
+class Leave:
+    """Where a worker may connect in its running job, and the first place that it was refused there."""
+
+    def __init__(self) -> None:
+        self.egress: dict[str, Any] = {}
+        self.refused: Place | None = None
+        self.calls = 0
+
+    def grant(self, egress: dict[str, Any]) -> None:
+        """A new job begins, under this policy (``EgressPolicy.as_dict()``)."""
+        self.egress = egress
+        self.refused = None
+        self.calls = 0
+
+    def refusal(self, code: str) -> EgressDeniedError | None:
+        """What a caller is told whose job failed with the error ``code`` after it was refused a place."""
+        refused = self.refused
+        if refused is None or code not in _UNCLEAR:
+            return None
+        return EgressDeniedError(
+            f"The driver tried to reach {refused}, which this organisation may not.",
+            step="policy",
+            hint="Ask the platform's operators to open this network for your organisation.",
+        )
+
+
+class Dialler:
+    """Connects for the worker ``pid``, until it ends. Raises ``OSError`` where this process may not look into it."""
+
+    def __init__(self, pid: int, pidfd: int, listener: int, leave: Leave) -> None:
+        """``listener`` is the worker's number for what tells of its calls; it may close that from here on."""
+        self._pid = pid
+        self._leave = leave
+        self._listener = notices.taken(pidfd, listener)
+        self._pidfd = os.dup(pidfd)
+        self._open: tuple[int, ...] = (self._listener, self._pidfd)
+        self._poll = select.poll()
+        self._poll.register(self._listener, select.POLLIN)
+        self._under_way: dict[int, Notice] = {}
+        self._listening: dict[int, int] = {}
+        self._guarding = threading.Lock()
+        self._held: int | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name=f"dialler-{pid}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The worker is being killed: end what may wait for its far side. The thread ends when the worker has."""
+        with self._guarding:
+            self._stopped = True
+            if self._held is not None:
+                with suppress(OSError):
+                    sockets.shut(self._held)
+
+    def forget(self) -> None:
+        """After a fork, in the child: close the copies of descriptors."""
+        if not self._thread.is_alive():
+            self._close()
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped or self._under_way:
+                for ready, events in self._poll.poll():
+                    if ready != self._listener:
+                        self._finish(ready)
+                    elif events & select.POLLIN:
+                        self._serve()
+                    else:
+                        return  # nobody is left who could connect
+        except OSError:
+            return  # what it was given tells of no calls; nothing is let through
+        finally:
+            self._close()
+
+    def _serve(self) -> None:
+        notice = notices.receive(self._listener)
+        if notice is None:
+            return
+        self._leave.calls += 1
+        if self._leave.calls > _FEW_CALLS:
+            time.sleep(_PAUSE_SECONDS)
+        try:
+            self._do(notice)
+        except OSError as exc:
+            plain = exc.errno in (errno.EBADF, errno.EINVAL)
+            notices.answer(self._listener, notice, exc.errno if plain and exc.errno else errno.EACCES)
+
+    def _do(self, notice: Notice) -> None:
+        """Judge a call, make it, and answer it. What is under way is answered later."""
+        sock = notices.taken(self._pidfd, notice.arguments[0] & 0xFFFFFFFF)
+        try:
+            if notice.number == _LISTEN:
+                self._listen(sock, notice)
+                return
+            where = self._place(notice)
+            with self._judged(sock, where):
+                waits = self._connect(sock, where, notice)
+        except BaseException:
+            os.close(sock)
+            raise
+        if not waits:
+            os.close(sock)
+
+    def _place(self, notice: Notice) -> Place:
+        """A copy of the address that the worker gave. Raises ``OSError`` when it is none."""
+        _, address, length, *_ = notice.arguments
+        length &= 0xFFFFFFFF
+        if not 2 <= length <= 128:
+            raise OSError(errno.EINVAL, "no length of an address")
+        where = sockets.place(notices.memory(self._pid, address, min(length, _LONGEST)))
+        if not notices.waits(self._listener, notice):
+            raise ProcessLookupError("It was another process's memory.")
+        if where is None:
+            raise PermissionError("Only addresses of IP are reached.")
+        return where
+
+    @contextmanager
+    def _judged(self, sock: int, where: Place) -> Iterator[None]:
+        """Inside, ``where`` is a place that ``sock`` may be connected to. Raises ``OSError`` when it is not."""
+        kind = sockets.option(sock, socket.SO_TYPE)
+        if sockets.option(sock, socket.SO_DOMAIN) not in (socket.AF_INET, socket.AF_INET6):
+            raise PermissionError("Only sockets of IP lead out.")
+        if is_nameserver(where):
+            yield
+            return
+        if kind != socket.SOCK_STREAM:
+            raise PermissionError("Only nameservers are reached by UDP.")
+        if EgressPolicy.from_dict(self._leave.egress).allows(where.address, where.port):
+            yield
+            return
+        own = self._own(where)
+        if own is None:
+            self._leave.refused = self._leave.refused or where
+            raise PermissionError("This place is not allowed.")
+        try:
+            yield
+        finally:
+            os.close(own)
+
+    def _connect(self, sock: int, where: Place, notice: Notice) -> bool:
+        """Connect, and answer; true when that comes later, as the worker waits and this thread does not."""
+        waits = os.get_blocking(sock)
+        if waits and len(self._under_way) >= _MOST_UNDER_WAY:
+            raise PermissionError("Too many connections are under way.")
+        if waits:
+            os.set_blocking(sock, False)
+        error = self._attempt(sock, where)
+        if waits and error == errno.EINPROGRESS:
+            self._under_way[sock] = notice
+            self._poll.register(sock, select.POLLOUT)
+            return True
+        if waits:
+            os.set_blocking(sock, True)
+        notices.answer(self._listener, notice, error)
+        return False
+
+    def _attempt(self, sock: int, where: Place) -> int:
+        """The error's number, or 0. A worker that changes its socket now can make this wait: ``stop`` ends that."""
+        with self._guarding:
+            if self._stopped:
+                return errno.EACCES
+            self._held = sock
+        try:
+            sockets.connect(sock, where)
+        except OSError as exc:
+            return exc.errno or errno.EACCES
+        finally:
+            with self._guarding:
+                self._held = None
+        return 0
+
+    def _finish(self, sock: int) -> None:
+        """What was under way has come to its end."""
+        self._poll.unregister(sock)
+        notice = self._under_way.pop(sock)
+        error = sockets.option(sock, socket.SO_ERROR)
+        os.set_blocking(sock, True)
+        notices.answer(self._listener, notice, error)
+        os.close(sock)
+
+    def _listen(self, sock: int, notice: Notice) -> None:
+        """Let a worker listen to itself, as its tunnels do: on loopback, where no other worker can connect."""
+        where = sockets.bound(sock)
+        if where is None or not where.port or not within(where.address, LOOPBACK):
+            raise PermissionError("Only loopback is listened on.")
+        if len(self._listening) >= _MOST_LISTENING:
+            raise PermissionError("Too many sockets listen.")
+        sockets.listen(sock, min(notice.arguments[1] & 0x7FFFFFFF, 128))
+        self._listening[notice.arguments[0] & 0xFFFFFFFF] = sockets.inode(sock)
+        notices.answer(self._listener, notice, 0)
+        os.close(sock)
+
+    def _own(self, where: Place) -> int | None:
+        """The worker's own socket that listens at ``where``, to be held while it is connected to: the port is its
+        own for so long. None when it has none there."""
+        if not within(where.address, LOOPBACK):
+            return None
+        for number, inode in list(self._listening.items()):
+            try:
+                sock = notices.taken(self._pidfd, number)
+            except OSError:
+                del self._listening[number]
+                continue
+            if sockets.inode(sock) != inode:
+                del self._listening[number]
+            elif sockets.bound(sock) == where:
+                return sock
+            os.close(sock)
+        return None
+
+    def _close(self) -> None:
+        held, self._open = self._open, ()
+        for descriptor in (*held, *self._under_way):
+            os.close(descriptor)
+        self._under_way.clear()
