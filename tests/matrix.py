@@ -72,9 +72,19 @@ api/v1/orgs/<slug:org>/connections/<slug:slug>/clone/
     POST             401 403 403 201 201 404 201
     other            401 405 405 405 405 404 405
 api/v1/orgs/<slug:org>/connections/<slug:slug>/revisions/
-    GET HEAD         401 403 403 200 200 404 200
+    GET HEAD         401 200 200 200 200 404 200
     other            401 405 405 405 405 404 405
 api/v1/orgs/<slug:org>/connections/<slug:slug>/revisions/<int:version>/restore/
+    POST             401 403 403 200 200 404 200
+    other            401 405 405 405 405 404 405
+api/v1/orgs/<slug:org>/connections/<slug:slug>/secrets/stage/
+    POST             401 403 403 200 200 404 200
+    DELETE           401 403 403 204 204 404 204
+    other            401 405 405 405 405 404 405
+api/v1/orgs/<slug:org>/connections/<slug:slug>/secrets/promote/
+    POST             401 403 403 200 200 404 200
+    other            401 405 405 405 405 404 405
+api/v1/orgs/<slug:org>/connections/<slug:slug>/secrets/rollback/
     POST             401 403 403 200 200 404 200
     other            401 405 405 405 405 404 405
 api/v1/orgs/<slug:org>/previews/<str:request_id>/

@@ -38,6 +38,11 @@ def changed(event: Event) -> list[Changed]:
     return found
 
 
+def differences(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
+    """From one object to another, member by member; ``name`` is what the whole is called."""
+    return _settings(name, before, after)
+
+
 def detail(event: Event) -> list[tuple[str, str]]:
     """The event's own facts: a reason, rows, bytes."""
     return [(name.replace("_", " "), _text(value)) for name, value in event.detail.items() if value not in (None, "")]

@@ -11,9 +11,17 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from connections.admin import acting, choosing, editing, labels, organisation, previewing, timeline
-from connections.admin.filters import EnvironmentFilter, SourceFilter, StateFilter, StatusFilter, TagFilter
+from connections.admin import acting, choosing, editing, labels, organisation, previewing, restoring, timeline
+from connections.admin.filters import (
+    EnvironmentFilter,
+    ExpiryFilter,
+    SourceFilter,
+    StateFilter,
+    StatusFilter,
+    TagFilter,
+)
 from connections.admin.tenant import TenantAdmin
+from connections.admin.visible import clipped, visible
 from connections.admin.visits import GET, GET_POST, POST, View, Visit, route
 from connections.models import Connection, Role
 from connections.services import connections
@@ -28,9 +36,11 @@ class ConnectionAdmin(TenantAdmin):
         "shown_tags",
         "shown_state",
         "shown_status",
+        "shown_expiry",
+        "shown_use",
         "shown_updated",
     )
-    list_filter = (SourceFilter, StateFilter, StatusFilter, EnvironmentFilter, TagFilter)
+    list_filter = (SourceFilter, StateFilter, StatusFilter, ExpiryFilter, EnvironmentFilter, TagFilter)
     search_fields = ("name", "slug", "description", "source")
     actions = ("check_now", "pause", "resume", "delete")
     ordering = ("name",)
@@ -39,7 +49,7 @@ class ConnectionAdmin(TenantAdmin):
     # The list --------------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        return connections.visible(organisation.require_actor(request))
+        return connections.visible(organisation.require_actor(request)).select_related("organisation", "use")
 
     @admin.display(description=_("Name"), ordering="name")
     def shown_name(self, row: Connection) -> SafeString:
@@ -63,6 +73,18 @@ class ConnectionAdmin(TenantAdmin):
             return labels.status_badge(row)
         moment = row.status_at.strftime("%Y-%m-%d %H:%M")
         return format_html('{} <span class="when">{}</span>', labels.status_badge(row), moment)
+
+    @admin.display(description=_("Expires"), ordering="secrets_expire_at")
+    def shown_expiry(self, row: Connection) -> SafeString | str:
+        return labels.expiry_badge(row)
+
+    @admin.display(description=_("Last used"), ordering="use__last_used_at")
+    def shown_use(self, row: Connection) -> SafeString | str:
+        use = getattr(row, "use", None)
+        if use is None:
+            return ""
+        moment = use.last_used_at.strftime("%Y-%m-%d %H:%M")
+        return format_html('{}<span class="slug">{}</span>', moment, clipped(visible(use.last_used_by), 60))
 
     @admin.display(description=_("Updated"), ordering="updated_at")
     def shown_updated(self, row: Connection) -> str:
@@ -105,6 +127,7 @@ class ConnectionAdmin(TenantAdmin):
             ("<uuid:pk>/export/", previewing.export, "export", Role.ANALYST, POST),
             ("cancel/<slug:job>/", previewing.cancel, "cancel", Role.ANALYST, POST),
             ("<uuid:pk>/history/", timeline.history, "history", Role.VIEWER, GET),
+            ("<uuid:pk>/history/<int:version>/restore/", restoring.restore, "restore", Role.EDITOR, GET_POST),
             ("<uuid:pk>/pause/", acting.pause, "pause", Role.EDITOR, GET_POST),
             ("<uuid:pk>/resume/", acting.resume, "resume", Role.EDITOR, POST),
             ("<uuid:pk>/clone/", acting.clone, "clone", Role.EDITOR, GET_POST),

@@ -86,6 +86,28 @@ class StateFilter(OwnFilter):
         return rows.filter(pk__in=[row.pk for row in rows if state.state(row) == value])
 
 
+class ExpiryFilter(OwnFilter):
+    """By when the first secret or certificate ends, as far as that is known."""
+
+    title = _("expiry")
+    parameter_name = "expiring"
+    _WORDS = {
+        "0": _("Expired"),
+        "1": _("Expired or within a day"),
+        "7": _("Expired or within 7 days"),
+        "30": _("Expired or within 30 days"),
+    }
+
+    def values(self, rows: QuerySet[Connection]) -> list[str]:
+        return list(self._WORDS)
+
+    def words(self, value: str) -> Any:
+        return self._WORDS[value]
+
+    def chosen(self, rows: QuerySet[Connection], value: str) -> QuerySet[Connection]:
+        return rows.filter(connections.expiring_within(int(value)))
+
+
 class EnvironmentFilter(OwnFilter):
     title = _("environment")
     parameter_name = "environment"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -9,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.models import Connection
 from connections.services import sources, state
+from connections.services.expiry import WARN_DAYS
 
 Text = str | Promise
 
@@ -56,6 +60,20 @@ def badge(mark: str, icon: str, text: Text) -> SafeString:
 def state_badge(connection: Connection) -> SafeString:
     found = state.state(connection)
     return badge(STATE_MARKS[found], "●", STATES[found])
+
+
+def expiry_badge(connection: Connection) -> SafeString | str:
+    """The day on which the first secret ends, marked when it is near or over; empty when none is known."""
+    end = connection.secrets_expire_at
+    if end is None:
+        return ""
+    day = end.strftime("%Y-%m-%d")
+    left = end - timezone.now()
+    if left <= timedelta(0):
+        return badge("failed", "✕", _("Expired %(day)s") % {"day": day})
+    if left <= timedelta(days=WARN_DAYS[-1]):
+        return badge("failed" if left <= timedelta(days=WARN_DAYS[1]) else "paused", "⚠", day)
+    return day
 
 
 def status_badge(connection: Connection) -> SafeString:

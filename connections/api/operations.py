@@ -81,11 +81,12 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                     "enum": ["locked", "invalid", "unavailable", "paused", "unchecked", "ready"],
                 },
                 "status": {"type": "string", "enum": ["ok", "failed", "unknown"]},
+                "expiring": {"type": "integer", "minimum": 0, "maximum": 3650},
             },
         ),
         "POST": Operation(
             "Create a connection",
-            ref("Connection"),
+            ref("OneConnection"),
             201,
             obj(
                 ("name", "source"),
@@ -94,6 +95,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 slug={"type": "string", "pattern": "^[a-z0-9_-]{1,80}$"},
                 config=shapes.CONFIG,
                 secrets=shapes.SECRETS,
+                expiries=shapes.EXPIRIES,
+                probe=shapes.PROBE,
                 url=shapes.URL,
                 **shapes.PLAIN,
             ),
@@ -102,15 +105,17 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         ),
     },
     "connection": {
-        "GET": Operation("One connection", ref("Connection")),
+        "GET": Operation("One connection", ref("OneConnection")),
         "PATCH": Operation(
             "Change a connection",
-            ref("Connection"),
+            ref("OneConnection"),
             body=obj(
                 (),
                 name=shapes.NAME,
                 config=shapes.CONFIG,
                 secrets=shapes.SECRETS,
+                expiries=shapes.EXPIRIES,
+                probe=shapes.PROBE,
                 version=VERSION,
                 **shapes.PLAIN,
             ),
@@ -186,20 +191,70 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     "pause": {
         "POST": Operation(
             "Stop all use of a connection",
-            ref("Connection"),
+            ref("OneConnection"),
             body=obj((), reason={"type": "string", "maxLength": 500}),
             errors=CHANGE,
         )
     },
-    "resume": {"POST": Operation("Allow use again", ref("Connection"), body=obj(), body_required=False, errors=CHANGE)},
+    "resume": {
+        "POST": Operation("Allow use again", ref("OneConnection"), body=obj(), body_required=False, errors=CHANGE)
+    },
     "clone": {
         "POST": Operation(
             "Copy a connection without its secrets",
-            ref("Connection"),
+            ref("OneConnection"),
             201,
             obj((), name=shapes.NAME),
             body_required=False,
             errors=CHANGE,
+        )
+    },
+    "revisions": {"GET": Operation("Earlier settings, newest first", page(ref("Revision")), query=PAGES)},
+    "restore": {
+        "POST": Operation(
+            "Give a connection the settings of an earlier version",
+            ref("OneConnection"),
+            body=obj((), secrets=shapes.SECRETS, version=VERSION),
+            body_required=False,
+            headers=IF_MATCH,
+            errors=(*CHANGE, 412),
+        )
+    },
+    "stage": {
+        "POST": Operation(
+            "Enter new secrets beside the current ones, and test them",
+            ref("Staged"),
+            body=obj(("secrets",), secrets=shapes.SECRETS, version=VERSION),
+            headers=IF_MATCH,
+            errors=(*CHANGE, 412, *SOURCE),
+        ),
+        "DELETE": Operation(
+            "Forget the pending secrets",
+            status=204,
+            body=obj((), version=VERSION),
+            body_required=False,
+            headers=IF_MATCH,
+            errors=(*CHANGE, 412),
+        ),
+    },
+    "promote": {
+        "POST": Operation(
+            "Make the pending secrets the current ones",
+            ref("OneConnection"),
+            body=obj((), version=VERSION),
+            body_required=False,
+            headers=IF_MATCH,
+            errors=(*CHANGE, 412, *SOURCE),
+        )
+    },
+    "rollback": {
+        "POST": Operation(
+            "Take the previous secrets back",
+            ref("OneConnection"),
+            body=obj((), version=VERSION),
+            body_required=False,
+            headers=IF_MATCH,
+            errors=(*CHANGE, 412),
         )
     },
     "members": {

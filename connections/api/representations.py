@@ -5,8 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from connections.models import APIKey, Connection, Event, Membership, Organisation
-from connections.services import api_keys, state, upgrading
+from connections.models import (
+    APIKey,
+    Connection,
+    ConnectionRevision,
+    ConnectionUse,
+    Event,
+    Membership,
+    Organisation,
+)
+from connections.services import api_keys, slots, state, upgrading
 
 
 def moment(value: datetime | None) -> str | None:
@@ -29,6 +37,9 @@ def connection(row: Connection) -> dict[str, Any]:
         "environment": row.environment,
         "config": upgrading.config(row),
         "secrets": state.secrets_shown(row),
+        "rotation": slots.shown(row),
+        "secrets_expire_at": moment(row.secrets_expire_at),
+        "probe": upgrading.probe(row) or None,
         "state": state.state(row),
         "paused": {"at": moment(row.paused_at), "reason": row.paused_reason} if row.paused_at else None,
         "version": row.version,
@@ -38,6 +49,22 @@ def connection(row: Connection) -> dict[str, Any]:
         "managed_by": row.managed_by,
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
+    }
+
+
+def use(row: ConnectionUse | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {"count": row.uses, "last_used_at": moment(row.last_used_at), "last_used_by": row.last_used_by}
+
+
+def revision(row: ConnectionRevision) -> dict[str, Any]:
+    return {
+        "version": row.version,
+        "made_at": moment(row.made_at),
+        "made_by": row.made_by or None,
+        "schema_version": row.schema_version,
+        "config": row.config,
     }
 
 

@@ -52,7 +52,8 @@ TAGS: Shape = {"type": "array", "items": {"type": "string", "minLength": 1, "max
 SECRETS: Shape = {
     "type": "object",
     "writeOnly": True,
-    "description": "Nested like config. A member absent keeps its secret, a text sets it, null clears it.",
+    "description": "Nested like config. A member absent keeps its secret, a text sets it, null clears it. An object "
+    '{"ref": "env:NAME"}, {"ref": "file:name"} or {"ref": "vault:path#key"} says where it is kept instead.',
 }
 CONFIG: Shape = {"type": "object", "description": "Settings by the source's config_schema, without its secrets."}
 PLAIN: dict[str, Shape] = {
@@ -61,9 +62,28 @@ PLAIN: dict[str, Shape] = {
     "environment": {"type": "string", "maxLength": 64},
 }
 URL: Shape = {"type": "string", "minLength": 1, "maxLength": 8192, "writeOnly": True}
+PROBE: Shape = {
+    "type": ["object", "null"],
+    "description": "A query that new secrets must be able to run, by the source's query_schema; null removes it.",
+}
 QUERY: Shape = {"type": "object", "description": "By the source's query_schema; SQL sources take sql or table."}
 PARAMETERS: Shape = {"type": "object", "description": "Values by name, bound by the driver."}
 NOTICES = listed(obj(("code", "message"), code=TEXT, message=TEXT))
+WARNINGS = listed(
+    obj(
+        ("code", "message"),
+        code=TEXT,
+        message=TEXT,
+        field=TEXT,
+        expires_at=MOMENT,
+        within_days={"type": "integer", "enum": [1, 7, 30]},
+    )
+)
+EXPIRIES: Shape = {
+    "type": "object",
+    "description": "When secrets end, by hand: dates or moments, nested like secrets. A member absent keeps its date, "
+    "null takes it away. A secret that is set anew loses the date of the one before.",
+}
 
 _STEP = obj(
     ("name", "ok"),
@@ -103,6 +123,19 @@ _COLUMN = obj(
     native_type=MAYBE_TEXT,
     nullable={"type": ["boolean", "null"]},
 )
+_PENDING = obj(
+    ("secrets", "staged_at", "tested_at", "ok", "code"),
+    secrets=listed(TEXT),
+    staged_at=MOMENT,
+    tested_at=MAYBE_MOMENT,
+    ok={"type": ["boolean", "null"]},
+    code=MAYBE_TEXT,
+)
+_ROTATION = obj(
+    ("pending", "previous"),
+    pending={"anyOf": [_PENDING, {"type": "null"}]},
+    previous={"anyOf": [obj(("until",), until=MOMENT), {"type": "null"}]},
+)
 _CONNECTION: dict[str, Shape] = {
     "id": TEXT,
     "slug": TEXT,
@@ -110,7 +143,14 @@ _CONNECTION: dict[str, Shape] = {
     "source": TEXT,
     **PLAIN,
     "config": FREE,
-    "secrets": {"type": "object", "description": "Each secret as {set, updated_at}, nested like config."},
+    "secrets": {
+        "type": "object",
+        "description": "Each secret as {set, updated_at}, nested like config. Where it is known when it ends, also "
+        "expires_at and expiries: [{at, from}], by its own account or by hand. Where it is kept elsewhere, also ref.",
+    },
+    "secrets_expire_at": MAYBE_MOMENT,
+    "rotation": _ROTATION,
+    "probe": {"type": ["object", "null"], "description": "A query that new secrets must be able to run."},
     "state": {"type": "string", "enum": ["locked", "invalid", "unavailable", "paused", "unchecked", "ready"]},
     "paused": {"anyOf": [obj(("at", "reason"), at=MOMENT, reason=TEXT), {"type": "null"}]},
     "version": COUNT,
@@ -118,11 +158,20 @@ _CONNECTION: dict[str, Shape] = {
     "status": {
         "anyOf": [obj(("ok", "checked_at"), ok={"type": ["boolean", "null"]}, checked_at=MOMENT), {"type": "null"}]
     },
-    "warnings": NOTICES,
+    "warnings": WARNINGS,
     "managed_by": MAYBE_TEXT,
     "created_at": MOMENT,
     "updated_at": MOMENT,
 }
+_USE = obj(("count", "last_used_at", "last_used_by"), count=COUNT, last_used_at=MOMENT, last_used_by=TEXT)
+_REVISION = obj(
+    ("version", "made_at", "made_by", "schema_version", "config"),
+    version=COUNT,
+    made_at=MOMENT,
+    made_by=MAYBE_TEXT,
+    schema_version=COUNT,
+    config=FREE,
+)
 _CHECK: dict[str, Shape] = {
     "ok": {"type": ["boolean", "null"]},
     "code": MAYBE_TEXT,
@@ -186,6 +235,14 @@ COMPONENTS: dict[str, Shape] = {
     "Organisation": obj(tuple(_ORGANISATION), **_ORGANISATION),
     "OwnOrganisation": obj((*_ORGANISATION, "role"), **_ORGANISATION, role=ROLE),
     "Connection": obj(tuple(_CONNECTION), **_CONNECTION),
+    "OneConnection": obj((*_CONNECTION, "use"), **_CONNECTION, use={"anyOf": [_USE, {"type": "null"}]}),
+    "Staged": obj(
+        (*_CONNECTION, "use", "check"),
+        **_CONNECTION,
+        use={"anyOf": [_USE, {"type": "null"}]},
+        check={"anyOf": [ref("Check"), {"type": "null"}]},
+    ),
+    "Revision": _REVISION,
     "Check": obj(tuple(_CHECK), **_CHECK),
     "Preview": obj(tuple(name for name in _PREVIEW if name != "warnings"), **_PREVIEW),
     "Description": obj(("columns", "primary_key"), columns=listed(_COLUMN), primary_key=listed(TEXT)),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from connections.api.documents import DocsView, SchemaView
-from connections.api.views import connections, organisations, queries, sources, status
+from connections.api.views import connections, organisations, queries, revisions, rotation, sources, status
 
 app_name = "api"
 
@@ -22,6 +22,11 @@ _connection: list[URLPattern] = [
     path("pause/", connections.PauseView.as_view(), name="pause"),
     path("resume/", connections.ResumeView.as_view(), name="resume"),
     path("clone/", connections.CloneView.as_view(), name="clone"),
+    path("secrets/stage/", rotation.StageView.as_view(), name="stage"),
+    path("secrets/promote/", rotation.PromoteView.as_view(), name="promote"),
+    path("secrets/rollback/", rotation.RollbackView.as_view(), name="rollback"),
+    path("revisions/", revisions.RevisionList.as_view(), name="revisions"),
+    path("revisions/<int:version>/restore/", revisions.RestoreView.as_view(), name="restore"),
 ]
 _organisation: list[URLPattern | URLResolver] = [
     path("", organisations.OrganisationDetail.as_view(), name="organisation"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -12,7 +13,19 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from connections.models import Connection, Role
-from connections.services import drafts, events, expiry, probes, references, revisions, slots, sources, standing, vault
+from connections.services import (
+    drafts,
+    events,
+    expiry,
+    probes,
+    references,
+    revisions,
+    slots,
+    sources,
+    standing,
+    upgrade_rows,
+    vault,
+)
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
 from connections.services.errors import Conflict, Invalid, NotFound, PreconditionFailed, VersionConflict
@@ -35,9 +48,9 @@ class Change:
     environment: str | None = None
     config: dict[str, Any] | None = field(default=None, repr=False)
     secrets: dict[str, Any] | None = field(default=None, repr=False)
-
     expiries: dict[str, Any] | None = None
     probe: dict[str, Any] | None = None
+
 
 def visible(actor: Actor) -> QuerySet[Connection]:
     """The organisation's connections, with what showing them needs."""
@@ -54,10 +67,22 @@ def get(actor: Actor, slug: str) -> Connection:
 
 
 def search(
-    actor: Actor, *, source: str = "", tag: str = "", environment: str = "", status: str = "", q: str = ""
+    actor: Actor,
+    *,
+    source: str = "",
+    tag: str = "",
+    environment: str = "",
+    status: str = "",
+    q: str = "",
+    expiring: int | None = None,
 ) -> QuerySet[Connection]:
-    """The organisation's connections that fit every filter that is not empty."""
+    """The organisation's connections that fit every filter that is not empty.
+
+    ``expiring`` is as in ``expiring_within``.
+    """
     found = visible(actor)
+    if expiring is not None:
+        found = found.filter(expiring_within(expiring))
     if source:
         found = found.filter(source=source)
     if environment:
@@ -71,6 +96,11 @@ def search(
             Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q) | Q(source__icontains=q)
         )
     return found
+
+
+def expiring_within(days: int) -> Q:
+    """Connections of which a secret or certificate ends within so many days, or has ended, as far as is known."""
+    return Q(secrets_expire_at__lte=timezone.now() + timedelta(days=days))
 
 
 def create(
@@ -89,6 +119,7 @@ def create(
     plain = _plain_fields(change)
     if not plain.get("name"):
         raise Invalid.at("/name", "A connection needs a name.", "required")
+    probe = probes.checked(adapter, change.probe)
     draft = drafts.new(adapter, actor.organisation, change.config, change.secrets)
     if verify is not None:
         verify(draft)
@@ -99,13 +130,15 @@ def create(
         schema_version=adapter.config_class.schema_version,
         managed_by=managed_by,
         created_by_id=actor.user_id,
+        probe=probe,
         **plain,
     )
     with transaction.atomic():
-    probe = probes.checked(adapter, change.probe)
         _save_with_slug(connection, slug)
         if draft.secrets:
             vault.seal(connection, draft.secrets, draft.set_at, changed=True)
+        expiry.keep(connection, expiry.stored(connection), draft, change.expiries)
+        revisions.write(actor, connection)
         events.record(actor, "connection.create", connection, changes=_creation(connection, draft))
     return get(actor, connection.slug)
 
@@ -113,19 +146,22 @@ def create(
 def update(
     actor: Actor,
     connection: Connection,
-        probe=probe,
     change: Change,
     *,
     if_match: Collection[int] | None = None,
     version: int | None = None,
     verify: Verify | None = None,
+    action: str = "connection.update",
+    detail: dict[str, Any] | None = None,
 ) -> Connection:
     """Change a connection. ``if_match`` raises ``PreconditionFailed``, ``version`` ``VersionConflict`` when stale.
 
-    ``if_match`` names the versions that may be changed.
+    ``if_match`` names the versions that may be changed. ``action`` and ``detail`` are what the record calls it.
     """
     actor.require(Role.EDITOR, connection)
     plain = _plain_fields(change)
+    if change.probe is not None and change.probe != connection.probe:
+        plain["probe"] = probes.checked(sources.find(connection.source), change.probe)
     require_version(connection, if_match, version)
     draft = _draft(connection, change, always=verify is not None)
     if draft is not None and verify is not None:
@@ -134,16 +170,27 @@ def update(
         row = Connection.objects.select_for_update().filter(pk=connection.pk, version=connection.version).first()
         if row is None:
             raise VersionConflict("Somebody changed this connection meanwhile. Load it again.")
-        before = {name: getattr(row, name) for name in plain}
-        changes = {name: [before[name], value] for name, value in plain.items() if before[name] != value}
+        before, config = {name: getattr(row, name) for name in plain}, row.config
+        changes = upgrade_rows.upgrade_where_possible(row) if draft is not None else {}
+        changes |= {name: [before[name], value] for name, value in plain.items() if before[name] != value}
         for name, value in plain.items():
             setattr(row, name, value)
+        before_expiries = expiry.stored(row)
         if draft is not None:
             changes |= _apply(row, draft)
+        changes |= expiry.keep(row, before_expiries, draft, change.expiries)
+        if "config" in changes:
+            changes["config"] = [config, row.config]
+        if "probe" in changes:
+            changes["probe"] = [probes.told(before["probe"]), probes.told(row.probe)]
+        if changes.keys() & {"config", "secrets", "probe"}:
+            detail = slots.settled(row, detail, secrets_changed="secrets" in changes)
         if changes:
             row.version += 1
             row.save(update_fields=[*plain, "version", "updated_at"])  # what cannot be read stays as it is
-            events.record(actor, "connection.update", row, changes=changes)
+            if "config" in changes:
+                revisions.write(actor, row)
+            events.record(actor, action, row, changes=changes, detail=detail)
     return get(actor, connection.slug)
 
 
@@ -152,19 +199,13 @@ def delete(
 ) -> None:
     """Delete a connection with its secrets and checks; its events stay."""
     actor.require(Role.EDITOR, connection)
-    if change.probe is not None and change.probe != connection.probe:
-        plain["probe"] = probes.checked(sources.find(connection.source), change.probe)
     require_version(connection, if_match, version)
     with transaction.atomic():
         events.record(actor, "connection.delete", connection)
         connection.delete()
+        standing.watch.doubt()
 
 
-        changes |= expiry.keep(row, before_expiries, draft, change.expiries)
-        if "probe" in changes:
-            changes["probe"] = [probes.told(before["probe"]), probes.told(row.probe)]
-        if changes.keys() & {"config", "secrets", "probe"}:
-            detail = slots.settled(row, detail, secrets_changed="secrets" in changes)
 def pause(actor: Actor, connection: Connection, reason: Any) -> Connection:
     """Stop all use of a connection, and say why. Pausing a paused one changes its reason."""
     actor.require(Role.EDITOR, connection)
@@ -197,12 +238,14 @@ def clone(actor: Actor, connection: Connection, name: str | None = None) -> Conn
         description=connection.description,
         tags=connection.tags,
         environment=connection.environment,
+        probe=connection.probe,
         created_by_id=actor.user_id,
-        standing.watch.doubt()
         **plain,
     )
     with transaction.atomic():
         _save_with_slug(copy, None)
+        expiry.settle(copy)
+        revisions.write(actor, copy)
         events.record(actor, "connection.clone", copy, detail={"from": str(connection.pk)})
     return get(actor, copy.slug)
 
@@ -219,10 +262,10 @@ def _draft(connection: Connection, change: Change, *, always: bool) -> Draft | N
 
 
 def _apply(row: Connection, draft: Draft) -> dict[str, Any]:
-        probe=connection.probe,
     """Put a draft into a row and its secrets; return what changed, secrets by name only."""
     changes: dict[str, Any] = {}
     if draft.config_changed:
+        revisions.write_first(row)
         changes["config"] = [row.config, draft.config]
         row.config = draft.config
         row.schema_version = draft.adapter.config_class.schema_version
@@ -251,6 +294,7 @@ def _set_pause(actor: Actor, connection: Connection, *, reason: str | None, acti
         row.version += 1
         row.save(update_fields=["paused_at", "paused_reason", "version", "updated_at"])
         events.record(actor, action, row, detail={"reason": reason} if reason else {})
+        standing.watch.doubt()
     return get(actor, connection.slug)
 
 
@@ -289,7 +333,6 @@ def _tags(tags: Any) -> list[str]:
 
 def _creation(connection: Connection, draft: Draft) -> dict[str, Any]:
     secrets = {"secrets": sorted(draft.set_at), **_references({}, draft)}
-        standing.watch.doubt()
     return {"name": [None, connection.name], "config": [None, draft.config], **secrets}
 
 

@@ -17,7 +17,7 @@ from connections.services.errors import Invalid
 
 
 class RevisionList(OrganisationView):
-    rights = {"GET": Role.EDITOR}
+    rights = {"GET": Role.VIEWER}
 
     def get(self, request: Request, org: str, slug: str) -> Response:
         only = revisions.only(self.actor, self.connection)
