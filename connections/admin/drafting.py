@@ -39,6 +39,8 @@ class Drafting:
         self.details = DetailsForm(connection=connection)
         self.settings = self._settings()
         self.filled: str = ""
+        if connection is not None and adapter is not None and self.settings is not None:
+            self.settings.tell(drafts.outdated(adapter, connection))
 
     def read(self, request: HttpRequest) -> None:
         """Take what was sent."""

@@ -129,6 +129,12 @@ class SettingsForm(forms.Form):
                 named = f"{label(node.path[-1], node.field)}: {detail}" if node is not None else detail
                 self.add_error(None, ValidationError(named, code=problem.code))
 
+    def tell(self, problems: Sequence[Problem]) -> None:
+        """On a form that nobody has sent yet: say what is wrong with the settings that it starts from."""
+        self.cleaned_data = {}
+        named = {p: f"{p.pointer.rpartition('/')[2]}: {p.detail}" for p in problems if p.code == "unknown"}
+        self.add_problems(Problem(p.pointer, p.code, named.get(p, p.detail)) for p in problems)
+
     def clean(self) -> dict[str, Any]:
         """Let the model judge what is chosen. What is typed into a branch that is not chosen does not count."""
         self._forget_inactive_errors()

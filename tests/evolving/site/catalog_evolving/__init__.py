@@ -1,0 +1,1 @@
+"""A source whose settings have a history."""
