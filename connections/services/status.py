@@ -182,6 +182,8 @@ def _hint(connection: Connection, report: Report) -> str | None:
     which = f"{path[-1].replace('_', ' ')}{f' of user {user}' if user else ''}"
     if set_at is None:
         return f"The {which} is not set."
+    if (place := vault.references_of(connection).get(".".join(path))) is not None:
+        return f"Check the {which}; it is kept at {place}."
     days = (timezone.now() - datetime.fromisoformat(set_at)).days
     age = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
     return f"Check the {which}; it was last set {age}."
