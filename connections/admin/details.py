@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.adapters.schema import Problem
 from connections.models import Connection
+from connections.services import upgrading
 from connections.services.connections import MAX_TAGS, TEXT_LIMITS
 
 WIDE = {"class": "vTextField"}
@@ -32,8 +34,30 @@ class TagsField(forms.CharField):
             raise ValidationError(_("At most %(most)d tags."), params={"most": MAX_TAGS})
 
 
+class ProbeField(forms.CharField):
+    """A query as text: its SQL where that is all there is to it, else its JSON. Empty for none."""
+
+    def to_python(self, value: Any) -> Any:
+        text = str(value or "").strip()
+        if not text.startswith("{"):
+            return {"sql": text} if text else {}
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValidationError(_("This is not JSON, though it starts like it."), code="invalid") from None
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        only_sql = value.keys() == {"sql"} and isinstance(value["sql"], str)
+        return value["sql"] if only_sql else json.dumps(value, ensure_ascii=False) if value else ""
+
+    def run_validators(self, value: Any) -> None:
+        """The source judges it."""
+
+
 class DetailsForm(forms.Form):
-    """Name, description, tags, environment. ``slug`` is there for a new connection only: it never changes."""
+    """What is beside the settings. ``slug`` is there for a new connection only: it never changes."""
 
     name = forms.CharField(label=_("Name"), max_length=TEXT_LIMITS["name"], widget=forms.TextInput(WIDE))
     slug = forms.SlugField(
@@ -62,6 +86,12 @@ class DetailsForm(forms.Form):
         max_length=TEXT_LIMITS["description"],
         widget=forms.Textarea({"class": "vLargeTextField", "rows": 2}),
     )
+    probe = ProbeField(
+        label=_("Probe query"),
+        required=False,
+        widget=forms.Textarea({"class": "vLargeTextField", "rows": 2, "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_("New secrets must be able to run it before they are promoted. SQL, or a query as JSON."),
+    )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput())
 
     def __init__(self, data: Any = None, *, connection: Connection | None = None) -> None:
@@ -70,7 +100,8 @@ class DetailsForm(forms.Form):
             del self.fields["version"]
             return
         names = ("name", "environment", "tags", "description", "version")
-        super().__init__(data, initial={name: getattr(connection, name) for name in names})
+        stored = {name: getattr(connection, name) for name in names}
+        super().__init__(data, initial={**stored, "probe": upgrading.probe(connection)})
         del self.fields["slug"]
 
     def add_problems(self, problems: Iterable[Problem]) -> list[Problem]:

@@ -143,7 +143,9 @@ class Drafting:
         return None, None
 
     def _plain(self) -> dict[str, Any]:
-        return {name: self.details.cleaned_data[name] for name in ("name", "description", "tags", "environment", "probe")}
+        return {
+            name: self.details.cleaned_data[name] for name in ("name", "description", "tags", "environment", "probe")
+        }
 
     def _test(self, form: SettingsForm) -> dict[str, Any]:
         if self.connection is not None:

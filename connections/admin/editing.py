@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from connections.adapters.errors import AdapterError
-from connections.admin import labels
+from connections.admin import labels, rotating
 from connections.admin.drafting import Drafting, adapter_of
 from connections.admin.reports import Outcome, of_report
 from connections.admin.settings_shown import rows
@@ -49,9 +49,13 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
     if not visit.actor.may(Role.EDITOR):
         return _read_only(visit, connection)
     adapter = adapter_of(connection)
+    rotation = rotating.act(visit, connection) if rotating.asked(visit) else rotating.panel(visit, connection)
+    if isinstance(rotation, HttpResponse):
+        return rotation
+    connection = rotation.connection if rotation is not None else connection
     drafting = Drafting(visit.actor, adapter, connection, url("parse_url", connection.source))
     outcome: Outcome | None = None
-    if visit.request.method == "POST":
+    if visit.request.method == "POST" and not rotating.asked(visit):
         drafting.read(visit.request)
         done = _act(visit, drafting)
         if isinstance(done, HttpResponse):
@@ -66,6 +70,7 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
         install=_missing_driver(adapter) if adapter else "",
         test_url=url("test", connection.pk),
     )
+        rotation=rotation,
 
 
 def test_new(visit: Visit, source: str) -> HttpResponse:

@@ -26,6 +26,7 @@ STEP_NAMES = {
     "database": gettext_lazy("Open the database"),
     "privileges": gettext_lazy("Check the rights"),
     "sample": gettext_lazy("Read a sample"),
+    "probe": gettext_lazy("Run the probe query"),
 }
 FIXABLE_BY = {
     "you": gettext_lazy("You can mend this in the settings."),

@@ -31,14 +31,19 @@ def checked(adapter: AdapterClass | None, probe: Any) -> Nested:
         raise Invalid.at("/probe", "Send the query as a JSON object; null removes it.")
     if adapter is None:
         raise Invalid.at("/probe", "The source is not installed, so its queries cannot be judged.")
-    text = json.dumps(probe)
-    if len(text) > MAX_BYTES or "\\u0000" in text:
+    if len(json.dumps(probe)) > MAX_BYTES or _has_nul(probe):
         raise Invalid.at("/probe", f"A query of at most {MAX_BYTES // 1024} KB, without the character NUL.")
     try:
         adapter.query_class.model_validate(probe)
     except ValidationError as exc:
         raise Invalid.of(schema.problems(exc, adapter.query_class, config="/probe", secrets="/probe")) from None
     return probe
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_has_nul, [*value, *value.values()] if isinstance(value, dict) else value))
+    return isinstance(value, str) and "\0" in value
 
 
 def told(probe: Nested) -> dict[str, Any] | None:

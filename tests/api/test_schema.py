@@ -25,7 +25,7 @@ from connections.api import operations
 from connections.models import Role
 from connections.services import sources
 from tests.catalogue import Tenant
-from tests.routes import BODIES, routes, things_of
+from tests.routes import BODIES, Things, routes, things_of
 
 EXAMPLES = 12
 CHECKS: list[Any] = [
@@ -80,6 +80,7 @@ def values(acme: Tenant) -> dict[str, str]:
 
 def path_parameters(operation: Any, values: dict[str, str]) -> dict[str, str]:
     names = [parameter.name for parameter in operation.path_parameters]
+    values = Things(values).on(operation.path)
     return {name: values[name] for name in names}
 
 

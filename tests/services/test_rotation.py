@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -59,10 +58,10 @@ def account(postgresql: PausableServer) -> Account:
 
 
 @pytest.fixture
-def warehouse(acme: Tenant, account: Account) -> Iterator[Connection]:
+def warehouse(acme: Tenant, account: Account) -> Connection:
     account.accept("first")
     row = acme.database("postgresql", account.server, user=account.name)
-    yield connections.update(acme.actor(), row, Change(secrets={"password": "first"}))
+    return connections.update(acme.actor(), row, Change(secrets={"password": "first"}))
 
 
 def elsewhere(tenant: Tenant, **secrets_: Any) -> Connection:
