@@ -109,10 +109,9 @@ MIDDLEWARE = [
 ]
 # What a request passes that comes with an API key. Sessions, CSRF, languages and logins are for browsers.
 CATALOG_PROGRAM_MIDDLEWARE = [
+    "connections.api.middleware.NoPage",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
 ]
 ROOT_URLCONF = "catalog_project.urls"
 WSGI_APPLICATION = "catalog_project.wsgi.application"
@@ -142,6 +141,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    if env.bool("CATALOG_PREPARED_STATEMENTS", default=True):  # off behind a pooler that shares sessions
+        DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 5)
 # Opening a connection costs more than most requests; closing SQLite's last one also writes its log back.
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 # PostgreSQL itself shows each request its organisation's rows only; manage.py rowsecurity puts that wall up.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
+from django.template.response import SimpleTemplateResponse
 from django.urls import get_resolver
 from django.utils import translation
 from django.utils.module_loading import import_string
@@ -18,7 +19,7 @@ from django.utils.module_loading import import_string
 from connections.api import problems
 from connections.api.problems import PREFIX, request_id
 
-__all__ = ["RequestMiddleware", "request_id"]
+__all__ = ["NoPage", "RequestMiddleware", "request_id"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -53,6 +54,19 @@ class RequestMiddleware:
         return response
 
 
+class NoPage:
+    """Says of each answer that it is no page: a browser that is made to open one runs nothing and frames nothing."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        response.headers.setdefault("X-Frame-Options", "DENY")
+        return response
+
+
 def _chain(names: list[str]) -> Handler:
     """A handler that passes these middlewares, which have no hooks but for requests and responses."""
     handler: Handler = convert_exception_to_response(_answer)
@@ -66,7 +80,7 @@ def _answer(request: HttpRequest) -> HttpResponse:
     match = get_resolver().resolve(request.path_info)
     request.resolver_match = match
     response: HttpResponse = match.func(request, *match.args, **match.kwargs)
-    return response
+    return response.render() if isinstance(response, SimpleTemplateResponse) else response
 
 
 def _believe_proxies(request: HttpRequest, count: int) -> None:

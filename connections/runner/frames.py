@@ -1,7 +1,7 @@
 """What travels between a supervisor and a worker.
 
 On the socket a frame is five bytes, its kind and the length of what follows, and then that. A run yields some of
-them to its caller: ``Head``, ``Chunk``, ``StepDone`` and ``End``.
+them to its caller: ``Begun``, ``Head``, ``Chunk``, ``StepDone`` and ``End``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ MAX_PAYLOAD: Final = 16 * 1024 * 1024
 MAX_WORDS: Final = 4 * 1024 * 1024
 """What a worker says of a source in one frame (columns, tables, steps, warnings): its server may make up more."""
 MAX_CHUNK: Final = 1024 * 1024
+MAX_HELD: Final = 64 * 1024
+"""A longer piece is sent at once: what is held is copied."""
 _READ: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The job is on its way to a worker. First of all frames; whoever has something else to do may do it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class End:
     fields: dict[str, Any]
 
 
-Frame = Head | Chunk | StepDone | End
+Frame = Begun | Head | Chunk | StepDone | End
 
 
 class Kind(IntEnum):
@@ -95,6 +102,7 @@ class Channel:
         self.sock = sock
         self._also = also
         self._buffer = bytearray()
+        self._held = b""
         self._reading = select.poll()
         self._reading.register(sock, select.POLLIN)
         if also is not None:
@@ -102,9 +110,14 @@ class Channel:
         self._writing = select.poll()
         self._writing.register(sock, select.POLLOUT)
 
+    def hold(self, kind: Kind, payload: bytes) -> None:
+        """Send one frame with the next that is sent: who reads it wakes up once for both."""
+        self._held += HEADER.pack(kind, len(payload)) + payload
+
     def send(self, kind: Kind, payload: bytes = b"", until: float | None = None) -> None:
         """Send one frame. Raises ``TimeoutError`` at ``until`` (monotonic seconds), ``EOFError`` if nobody listens."""
-        rest = memoryview(HEADER.pack(kind, len(payload)) + payload)
+        rest = memoryview(self._held + HEADER.pack(kind, len(payload)) + payload)
+        self._held = b""
         while rest:
             try:
                 rest = rest[self.sock.send(rest) :]

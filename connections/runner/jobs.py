@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from connections.adapters.errors import InvalidError
 from connections.adapters.limits import Budget
 
@@ -55,9 +57,9 @@ class Job:
     allow_unsafe_roles: bool = False
     connection_limit: int = 4
     organisation_limit: int = 8
+    host_limit: int = 200
     epoch: str = ""
 
-    host_limit: int = 200
     @property
     def warmth(self) -> str | None:
         """What an adapter must have been made for to serve this job; None when it must be made anew.
@@ -67,10 +69,16 @@ class Job:
         if self.connection is None or self.operation is Operation.CHECK:
             return None
         grants = [self.egress, self.root, self.allow_unsafe_roles, self.epoch]
-        return json.dumps([self.connection, self.access_version, self.source, *grants], sort_keys=True)
+        identity = [self.connection, self.access_version, self.source, *grants]
+        return orjson.dumps(identity, option=orjson.OPT_SORT_KEYS).decode()
 
     def to_bytes(self) -> bytes:
         """The job as JSON. Raises ``InvalidError`` when an argument is not a JSON value."""
+        if not self.arguments.get("parameters"):  # values may hold NaN, which orjson makes a null of
+            try:
+                return orjson.dumps(self)
+            except TypeError:
+                pass  # half of a surrogate pair, or what is no JSON
         try:
             return json.dumps(asdict(self)).encode()
         except (TypeError, ValueError):

@@ -17,8 +17,20 @@ from connections.adapters.limits import Deadline
 from connections.adapters.vouching import vouched
 from connections.runner import egress_hook, isolation
 from connections.runner.confinement import Expected, enter, start
-from connections.runner.frames import DESCRIPTOR, MAX_CHUNK, MAX_WORDS, ORDER
-from connections.runner.frames import Channel, Chunk, End, Frame, Head, Kind, StepDone
+from connections.runner.frames import (
+    DESCRIPTOR,
+    MAX_CHUNK,
+    MAX_HELD,
+    MAX_WORDS,
+    ORDER,
+    Channel,
+    Chunk,
+    End,
+    Frame,
+    Head,
+    Kind,
+    StepDone,
+)
 from connections.runner.jobs import Job, Operation
 from connections.runner.operations import failure, perform
 from connections.runner.warm import Loan, WarmAdapters
@@ -107,8 +119,9 @@ class Worker:
             loan = self._adapters.take(job, self._settings(deadline))
             if job.operation is Operation.CHECK:
                 self._plan(loan)
+            whole = job.arguments.get("format", "json") == "json"
             for frame in perform(job, loan.adapter, deadline):
-                self._send(frame)
+                self._send(frame, whole=whole)
         except (EOFError, TimeoutError):
             raise EOFError from None  # nobody listens, or nobody gave the settings in time
         except BaseException as exc:  # noqa: BLE001  drivers in Rust raise past Exception; all must be answered
@@ -143,20 +156,24 @@ class Worker:
             names = []
         self._channel.send(Kind.PLAN, orjson.dumps(names))
 
-    def _send(self, frame: Frame) -> None:
+    def _send(self, frame: Frame, *, whole: bool) -> None:
+        """Send a frame. One of an answer that is read as a whole may go with the next, but not the last."""
         match frame:
+            case Chunk(data) if whole and len(data) <= MAX_HELD:
+                self._channel.hold(Kind.CHUNK, data)
             case Chunk(data):
                 for start in range(0, len(data), MAX_CHUNK):
                     self._channel.send(Kind.CHUNK, data[start : start + MAX_CHUNK])
             case Head(columns, content_type):
-                self._say(Kind.HEAD, {"columns": columns, "content_type": content_type})
+                self._channel.hold(Kind.HEAD, _words({"columns": columns, "content_type": content_type}))
             case StepDone(step):
-                self._say(Kind.STEP, step)
+                self._channel.send(Kind.STEP, _words(step))
             case End(fields):
-                self._say(Kind.END, fields)
+                self._channel.send(Kind.END, _words(fields))
 
-    def _say(self, kind: Kind, fields: dict[str, Any]) -> None:
-        payload = orjson.dumps(fields)
-        if len(payload) > MAX_WORDS:
-            raise TooLargeError("The source says more of its columns, tables or itself than can be shown.")
-        self._channel.send(kind, payload)
+
+def _words(fields: dict[str, Any]) -> bytes:
+    payload = orjson.dumps(fields)
+    if len(payload) > MAX_WORDS:
+        raise TooLargeError("The source says more of its columns, tables or itself than can be shown.")
+    return payload

@@ -21,16 +21,20 @@ from connections.services import api_keys, grounds, walls
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError
 from connections.services.grounds import Ground
-from connections.services.rows import columns, instance
+from connections.services.rows import columns, first, instance
 
 KEPT: Final = 2048
+_SHOWN: Final = (  # and not gone by
+    *("description", "tags", "environment", "managed_by", "probe", "secrets_expire_at"),
+    *("status_ok", "status_code", "status_at", "created_by", "created_at", "updated_at"),
+)
 _PARTS: Final[tuple[tuple[str, type[models.Model], tuple[str, ...]], ...]] = (
-    ("a", APIKey, ("last_used_at",)),
-    ("m", Membership, ()),
-    ("o", Organisation, ()),
-    ("c", Connection, ("status_ok", "status_code", "status_at")),
-    ("s", ConnectionSecrets, ("blob",)),
-    ("k", OrganisationKey, ()),
+    ("a", APIKey, ("last_used_at", "created_at", "expires_at", "revoked_at")),
+    ("m", Membership, ("created_at",)),
+    ("o", Organisation, ("suspended_at", "created_at")),
+    ("c", Connection, _SHOWN),
+    ("s", ConnectionSecrets, ("blob", "expiries", "tested_at", "tested_ok", "tested_code", "kept_until", "created_at")),
+    ("k", OrganisationKey, ("created_at",)),
 )
 _FROM: Final = """
 FROM connections_apikey a
@@ -62,15 +66,10 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
     if found is None:
         return None
     alias = router.db_for_read(APIKey)
-    database = connections[alias]
     now = timezone.now()
+    moment = connections[alias].ops.adapt_datetimefield_value(now)
     with walls.platform():  # a key is found before it is known whose it is
-        with database.cursor() as cursor:
-            cursor.execute(
-                _query(alias),
-                (Slot.CURRENT, found[1], database.ops.adapt_datetimefield_value(now), organisation, connection),
-            )
-            row = cursor.fetchone()
+        row = first(alias, _query(alias), (Slot.CURRENT.value, found[1], moment, organisation, connection))
         if row is None or not hmac.compare_digest(row[0], api_keys.digest(key)):
             return None
         admitted = _admitted(row[2:])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -14,7 +14,9 @@ from django.db.models import QuerySet
 from connections.models import Event, Role
 from connections.services import walls
 from connections.services.actor import Actor
-from connections.services.rows import insert
+from connections.services.rows import Wait, insert, insert_now_sync_later
+
+ResultT = TypeVar("ResultT")
 
 
 class Recorded(Protocol):
@@ -34,19 +36,34 @@ def record(
     label: str | None = None,
 ) -> None:
     """Insert one event. ``action`` is ``object.verb`` (``connection.update``); ``changes`` never holds a secret."""
-    _insert(
+    of = _about(thing, label)
+    told = {"result": result, "code": code, "changes": changes or {}, "detail": detail or {}}
+    _insert(insert, actor, action, organisation_id=actor.organisation_id, **of, **told)
+
+
+def started(actor: Actor, action: str, thing: Recorded, detail: dict[str, Any]) -> Wait:
+    """Commit that something ``started``; what is returned waits until no loss of power can undo that.
+
+    The work may begin at once, and be heard of when that wait is over.
+    """
+    return _insert(
+        insert_now_sync_later,
         actor,
         action,
         organisation_id=actor.organisation_id,
-        object_kind=type(thing).__name__.lower() if thing is not None else "",
-        object_id=str(thing.pk) if thing is not None else "",
-        object_label=(label if label is not None else str(thing) if thing is not None else "")[:200],
-        object_version=getattr(thing, "version", None),
-        result=result,
-        code=code,
-        changes=changes or {},
-        detail=detail or {},
+        **_about(thing),
+        result="started",
+        detail=detail,
     )
+
+
+def _about(thing: Recorded | None, label: str | None = None) -> dict[str, Any]:
+    return {
+        "object_kind": type(thing).__name__.lower() if thing is not None else "",
+        "object_id": str(thing.pk) if thing is not None else "",
+        "object_label": (label if label is not None else str(thing) if thing is not None else "")[:200],
+        "object_version": getattr(thing, "version", None),
+    }
 
 
 @dataclass(slots=True)
@@ -108,6 +125,7 @@ def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
             record(actor, "access.denied", result="denied", code="not_found", detail={"asked": asked})
         for actor in actors[:1]:
             _insert(
+                insert,
                 actor,
                 "access.denied",
                 organisation_id=None,
@@ -117,10 +135,15 @@ def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
             )
 
 
-def _insert(actor: Actor, action: str, *, organisation_id: UUID | None, **fields: Any) -> None:
+def _insert(
+    how: Callable[..., ResultT], actor: Actor, action: str, *, organisation_id: UUID | None, **fields: Any
+) -> ResultT:
+    if actor.visit is not None:
+        visit = {"id": actor.visit.id, "reason": actor.visit.reason}
+        fields["detail"] = {**fields.get("detail", {}), "visit": visit}
     # Wherever this is called from: a read's last event comes when its answer is sent, a refusal's may be another's.
     with walls.inside(organisation_id) if organisation_id else walls.platform():
-        insert(
+        return how(
             Event,
             actor_kind=actor.kind,
             actor_id=actor.id,

@@ -12,16 +12,17 @@ import orjson
 from pydantic import ValidationError
 
 from connections.adapters import schema
-from connections.adapters.errors import AdapterError
+from connections.adapters.errors import AdapterError, InternalError
 from connections.adapters.limits import Budget
 from connections.models import Connection, Role
-from connections.runner.frames import Chunk, End, Head
+from connections.runner.frames import Begun, Chunk, End, Head
 from connections.runner.jobs import Operation
 from connections.runner.supervisor import Run
 from connections.services import events, grounds, jobs, state
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError, Invalid
 from connections.services.grounds import Ground
+from connections.services.rows import Wait
 
 USUAL_LIMIT = 100
 MEMBERS = ("query", "parameters", "limit", "offset", "count", "timeout")
@@ -116,7 +117,7 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
     }
     timeout = _timeout(ground, request.timeout)
     entry = _Entry(actor, ground.connection, request)
-    entry.write("started")
+    durable = entry.begin()
     try:
         run = jobs.submit(
             actor,
@@ -128,17 +129,25 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
             connection=ground.connection,
             limits=limits,
         )
-        head = _head(run)
+        head = _head(run, durable)
     except BaseException as exc:
         entry.write("failed", events.code_of(exc))
         raise
     return Stream(entry, run, head)
 
 
-def _head(run: Run) -> Head:
-    """The run's first frame. The run is closed when it does not come."""
+def _head(run: Run, durable: Wait) -> Head:
+    """The answer's start. The run is closed when it does not come.
+
+    While the source works, the event that says so is made to last: nothing is answered before.
+    """
     try:
-        return next(item for item in run if isinstance(item, Head))
+        for item in run:
+            if isinstance(item, Begun):
+                durable()
+            elif isinstance(item, Head):
+                return item
+        raise InternalError("The worker ended without an answer.")
     except BaseException:
         run.close()
         raise
@@ -264,6 +273,9 @@ class _Entry:
             "limit": request.limit,
             "format": request.format,
         }
+
+    def begin(self) -> Wait:
+        return events.started(self._actor, self._action, self._connection, self._detail)
 
     def write(self, result: str, code: str = "", **measured: Any) -> None:
         detail = {**self._detail, **measured}

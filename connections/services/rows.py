@@ -1,29 +1,67 @@
-"""Rows without the ORM's objects, for what every preview does. Statements are made from the models, once."""
+"""Rows without the ORM's objects, for what every preview does. Statements are made from the models, once.
+
+Outside transactions they run on the driver's own cursor, as statements that it prepares and keeps; Django's would cost
+as much again. In a transaction, or where somebody watches the statements, Django's cursor runs them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from django.db import connections, models, router
+from django.db import OperationalError, connections, models, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_PLAIN: Final = (models.CharField, models.TextField, models.IntegerField)
+"""Fields whose values drivers take as they are."""
+
+Wait = Callable[[], None]
+
+
+def first(alias: str, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+    """The first row that ``sql`` finds, as the driver gives it. A database connection that was lost is opened anew."""
+    connection = connections[alias]
+    connection.health_check_done = True  # this statement is the check
+    try:
+        return _first(connection, sql, values)
+    except OperationalError:
+        if connection.in_atomic_block or connection.is_usable():
+            raise
+        connection.close()
+        return _first(connection, sql, values)
 
 
 def insert(model: type[models.Model], **values: Any) -> None:
     """Insert one row of ``model``. ``values`` are by attribute (``organisation_id``); others are the defaults."""
-    alias = router.db_for_write(model)
-    connection = connections[alias]
-    sql, fields = _insertion(model, alias)
-    row = [
-        field.get_db_prep_save(values[field.attname] if field.attname in values else field.get_default(), connection)
-        for field in fields
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, row)
+    connection = connections[router.db_for_write(model)]
+    _run(connection, *_insertion_of(model, connection, values))
+
+
+def insert_now_sync_later(model: type[models.Model], **values: Any) -> Wait:
+    """``insert``, and what waits until the row outlives a loss of power: time that others may use.
+
+    The row is committed, for all to see, when this returns. Only SQLite tells the two apart; elsewhere, and in a
+    transaction, there is nothing left to wait for.
+    """
+    connection = connections[router.db_for_write(model)]
+    statement = _insertion_of(model, connection, values)
+    log = _write_ahead_log(connection)
+    if log is None:
+        _run(connection, *statement)
+        return lambda: None
+    _run(connection, "PRAGMA synchronous=NORMAL")  # a commit is written to the log, and not waited for
+    try:
+        _run(connection, *statement)
+    finally:
+        _run(connection, "PRAGMA synchronous=FULL")
+    return lambda: _sync(log)
 
 
 def columns(model: type[models.Model], alias: str, *, but: Sequence[str] = ()) -> list[str]:
-    """The quoted names of the columns that ``table.columns`` is read by, in the order that ``instance`` takes."""
+    """The quoted names of the columns of table ``alias``, in the order that ``instance`` takes their values."""
     quote = connections[router.db_for_read(model)].ops.quote_name
     return [f"{alias}.{quote(field.column)}" for field in _fields(model, tuple(but))]
 
@@ -48,9 +86,103 @@ def _fields(model: type[models.Model], but: tuple[str, ...]) -> list[models.Fiel
 
 
 @cache
-def _insertion(model: type[models.Model], alias: str) -> tuple[str, list[models.Field[Any, Any]]]:
+def _insertion(model: type[models.Model], alias: str) -> tuple[str, list[tuple[models.Field[Any, Any], str, bool]]]:
+    """The statement and its fields, each with its attribute and whether its values go in as they are."""
     quote = connections[alias].ops.quote_name
-    fields = list(model._meta.concrete_fields)
-    names = ", ".join(quote(field.column) for field in fields)
+    fields = [(field, field.attname, isinstance(field, _PLAIN)) for field in model._meta.concrete_fields]
+    names = ", ".join(quote(field.column) for field, _, _ in fields)
     marks = ", ".join("%s" for _ in fields)
     return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({marks})", fields  # noqa: S608
+
+
+def _insertion_of(
+    model: type[models.Model], connection: BaseDatabaseWrapper, values: dict[str, Any]
+) -> tuple[str, list[Any]]:
+    sql, fields = _insertion(model, connection.alias)
+    row = []
+    for field, name, as_it_is in fields:
+        value = values[name] if name in values else field.get_default()
+        row.append(value if as_it_is or value is None else field.get_db_prep_save(value, connection))
+    return sql, row
+
+
+# The driver's own cursor ---------------------------------------------------------------------------------------------
+
+
+def _first(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+    with _run(connection, sql, values) as cursor:
+        row: tuple[Any, ...] | None = cursor.fetchone()
+        return row
+
+
+def _run(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> Any:
+    """Run one statement; the cursor that holds its rows. Raises Django's database errors."""
+    if _is_watched(connection) or connection.vendor not in _RUN:
+        cursor = connection.cursor()
+        cursor.execute(sql, values)
+        return contextlib.closing(cursor)
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return _RUN[connection.vendor](connection.connection, sql, values)
+
+
+def _is_watched(connection: BaseDatabaseWrapper) -> bool:
+    return bool(connection.in_atomic_block or connection.execute_wrappers or connection.queries_logged)
+
+
+def _run_sqlite(raw: Any, sql: str, values: Sequence[Any]) -> Any:
+    return contextlib.closing(raw.execute(_with_question_marks(sql), values))
+
+
+def _run_postgresql(raw: Any, sql: str, values: Sequence[Any]) -> Any:
+    import psycopg
+
+    return psycopg.Cursor(raw).execute(sql, values, prepare=True)
+
+
+_RUN: Final[dict[str, Callable[[Any, str, Sequence[Any]], Any]]] = {
+    "sqlite": _run_sqlite,
+    "postgresql": _run_postgresql,
+}
+
+
+@cache
+def _with_question_marks(sql: str) -> str:
+    return sql.replace("%s", "?")
+
+
+# SQLite's log --------------------------------------------------------------------------------------------------------
+
+
+def _write_ahead_log(connection: BaseDatabaseWrapper) -> str | None:
+    """The file of the log that commits are waited for in, where that can be put off."""
+    if connection.vendor != "sqlite" or _is_watched(connection):
+        return None
+    connection.ensure_connection()
+    raw = connection.connection
+    known, log = getattr(connection, "_catalogue_log", (None, None))
+    if known is not raw:
+        mode, level, file = (raw.execute(f"PRAGMA {of}").fetchone() for of in _PRAGMAS)
+        log = f"{file[2]}-wal" if (mode[0], level[0]) == ("wal", 2) and file[2] else None
+        connection._catalogue_log = (raw, log)  # type: ignore[attr-defined]
+    return log
+
+
+_PRAGMAS: Final = ("journal_mode", "synchronous", "database_list")
+
+
+def _sync(log: str) -> None:
+    """Wait for what was written to ``log``. A log that is gone was checkpointed, which waits too.
+
+    SQLite locks other files than its log, so closing a descriptor of this one lets no lock go.
+    """
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        getattr(os, "fdatasync", os.fsync)(descriptor)
+    except OSError as exc:
+        raise OperationalError(f"The catalogue's log could not be written: {exc.strerror}.") from None
+    finally:
+        os.close(descriptor)
