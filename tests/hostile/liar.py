@@ -15,14 +15,16 @@ KEPT = 1024 * 1024
 """Bytes that are kept of what clients send."""
 
 Script = Callable[["Wire"], None]
+Said = list[tuple[int, bytes]]
 
 
 class Wire:
     """One connection, as the liar sees it. Reading past the client's end raises ``EOFError``."""
 
-    def __init__(self, sock: socket.socket, heard: bytearray) -> None:
+    def __init__(self, sock: socket.socket, heard: bytearray, said: Said | None = None) -> None:
         self.sock = sock
         self._heard = heard
+        self._said = said
 
     def read(self, size: int) -> bytes:
         """Exactly ``size`` bytes."""
@@ -41,6 +43,8 @@ class Wire:
         return self.read(1) + self._ready()
 
     def send(self, content: bytes) -> None:
+        if self._said is not None:
+            self._said.append((len(self._heard), content))
         self.sock.sendall(content)
 
     def forever(self, content: bytes) -> None:
@@ -87,10 +91,15 @@ class Wire:
 
 
 class Liar:
-    """A port of 127.0.0.1 where ``script`` runs with each connection. Use it in a ``with`` block."""
+    """A port of 127.0.0.1 where ``script`` runs with each connection. Use it in a ``with`` block.
 
-    def __init__(self, script: Script) -> None:
+    ``said``, where that is to be kept, is each thing that was sent, after how many bytes that were heard.
+    """
+
+    def __init__(self, script: Script, *, keep_said: bool = False) -> None:
         self.heard = bytearray()
+        self.said: Said = []
+        self._keep_said = keep_said
         self.accepted = 0
         self._script = script
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -118,7 +127,7 @@ class Liar:
             except OSError:  # closed
                 return
             self.accepted += 1
-            wire = Wire(sock, self.heard)
+            wire = Wire(sock, self.heard, self.said if self._keep_said else None)
             self._open.append(wire)
             threading.Thread(target=self._run, args=(wire,), daemon=True).start()
 

@@ -86,12 +86,15 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         self._deadline = deadline
         if self._session is not None and self._session.settled():
             return
+        from connections.sources.mysql.stream import speaking
+
         self.close()
         self._deadline = deadline
         within = self.connect_deadline(deadline)
         self._session = self._log_in(within)
         self._logged_in = True
-        self._rights = Rights.of(self._grants(within))
+        with speaking(self._session):
+            self._rights = Rights.of(self._grants(within))
         if self._rights.unsafe and not self.environment.allow_unsafe_roles:
             raise UnsafeRoleError(
                 f"The login {self.config.user} can do more than read: {', '.join(self._rights.unsafe)}.",
@@ -198,7 +201,11 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         peer = self.peer(within)
         plain = dial([ip_address(text) for text in peer.addresses], self.config.host, peer.port, within)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        session.open_on(plain, within)
+        try:
+            session.open_on(plain, within)
+        except BaseException:
+            session.give_up()
+            raise
         return session
 
     def _opened(self) -> Session:

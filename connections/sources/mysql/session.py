@@ -36,6 +36,9 @@ SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTIO
 # https://dev.mysql.com/doc/dev/mysql-server/latest/my__command_8h.html
 _PREPARE, _EXECUTE, _CLOSE_STATEMENT, _RESET, _QUERY = 0x16, 0x17, 0x19, 0x1F, 0x03
 _UNKNOWN_COMMAND, _NOT_PREPARED = 1047, 1295
+_PREPARED = 0x00
+_LONGEST_OF_LOGIN = 64 * 1024
+"""Bytes of a packet before the server let us in: a greeting has a hundred or so."""
 
 # https://mariadb.com/kb/en/connection/: MariaDB's own capabilities, said only by clients that do not say "MySQL".
 _MYSQL = 1
@@ -78,6 +81,7 @@ class Session(Connection):  # type: ignore[misc]
         self.stream: Stream | None = None
         self._extended = False
         self._greeting = False
+        self._logged_in = False
 
     # Logging in ------------------------------------------------------------------------------------------------
 
@@ -86,7 +90,13 @@ class Session(Connection):  # type: ignore[misc]
         self._hurry(deadline)
         with speaking(self):
             self.connect(plain)
+        self._logged_in = True
         self.pin()
+
+    def _read_bytes(self, num_bytes: int) -> Any:
+        if not self._logged_in and num_bytes > _LONGEST_OF_LOGIN:
+            raise ValueError("no packet of a login")
+        return super()._read_bytes(num_bytes)
 
     @property
     def is_mariadb(self) -> bool:
@@ -215,7 +225,9 @@ class Session(Connection):  # type: ignore[misc]
 
     def _prepare(self, text: str, count: int) -> tuple[int, list[Field]]:
         self._execute_command(_PREPARE, text.encode())
-        _, statement, columns, parameters = struct.unpack_from("<BIHH", self._read_packet().get_all_data())
+        kind, statement, columns, parameters = struct.unpack_from("<BIHH", self._read_packet().get_all_data())
+        if kind != _PREPARED:
+            raise ValueError("no answer to preparing a statement")
         if parameters:
             self._fields(parameters)
         fields = self._fields(columns) if columns else []

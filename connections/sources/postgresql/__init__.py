@@ -95,20 +95,23 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         except UnreachableError:
             deadline.require()  # it was the job's own time that ran out
             raise
-        self._session = Session(connection)
         try:
+            self._session = Session(connection)
             if not pinned:
                 self._session.pin(SESSION, deadline)
             self._require_contained(deadline)
         except BaseException:
             self.close()
+            connection.finish()
             raise
 
     def _require_contained(self, deadline: Deadline) -> None:
         """Refuse a login that the guard cannot hold, unless the platform allows it."""
+        from connections.sources.postgresql.rejected import own_question
         from connections.sources.postgresql.rights import RIGHTS_QUERY, Rights
 
-        self._rights = Rights.of(next(self._ask(Statement(RIGHTS_QUERY), deadline), None))
+        with own_question():
+            self._rights = Rights.of(next(self._ask(Statement(RIGHTS_QUERY), deadline), None))
         if self._rights.unsafe and not self.environment.allow_unsafe_roles:
             raise UnsafeRoleError(
                 f"The login {self.config.user} can do more than read: {', '.join(self._rights.found)}.",
@@ -249,6 +252,8 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
             return UnreachableError("The server ended the connection.", field="/config/host")
         if isinstance(exc, UnicodeDecodeError):
             return ProtocolError("The server sent text that is not UTF-8.")
+        if isinstance(exc, psycopg.NotSupportedError):
+            return ProtocolError("The server speaks in an encoding that was not asked for.", field="/config/port")
         return None
 
 

@@ -24,7 +24,7 @@ from connections.adapters.errors import AdapterError, DeadlineError, ProtocolErr
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import Window
 from connections.sources.postgresql.book import CATALOGUE_QUERY, CATALOGUE_QUERY_13, Book
-from connections.sources.postgresql.rejected import Rejected, of_libpq
+from connections.sources.postgresql.rejected import Rejected, of_libpq, own_question
 from connections.sources.postgresql.types import context
 from connections.sources.postgresql.values import Bound
 
@@ -57,10 +57,12 @@ class Rows:
 
 
 class Session:
-    """One logged-in connection. At most one statement at a time."""
+    """One logged-in connection. At most one statement at a time. Raises ``AdapterError`` when it is lost by now."""
 
     def __init__(self, connection: PGconn) -> None:
         self._pg = connection
+        if not self.usable:
+            raise of_libpq(connection.error_message.decode(errors="replace"))
         self._pg.nonblocking = 1
         self.connection: psycopg.Connection[Any] = psycopg.Connection(connection)
         self.connection.prepare_threshold = None  # DISCARD ALL would leave psycopg's list of prepared ones stale
@@ -292,7 +294,8 @@ class Session:
                 return list(self._rows(self._answer(deadline)))
             return list(self._rows(self._run([command], deadline, whole=True)))
 
-        self._book.learn(wanted, look_up)
+        with own_question():
+            self._book.learn(wanted, look_up)
 
 
 def _move(rows: int) -> Command:

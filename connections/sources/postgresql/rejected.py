@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from psycopg import pq
 from psycopg.pq.abc import PGresult
@@ -42,12 +44,25 @@ def in_words(error: Rejected, bound: Bound, prefix: int) -> AdapterError:
     return rejected(error.sqlstate, error.message, place=place, hint=error.hint)
 
 
+@contextmanager
+def own_question() -> Iterator[None]:
+    """Inside, an answer to a question of ours that has not the shape asked for becomes ``ProtocolError``."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise _no_postgresql() from None
+
+
 def of_libpq(message: str) -> AdapterError:
     """What libpq itself says of an answer or of a lost connection: the server's refusals all have a code."""
     if re.search(r"out of memory|allocate memory", message):
         return TooLargeError("The answer needs more memory than the job has.", hint="Ask for fewer rows or columns.")
     if _LOST.search(message) or not message.strip():
         return UnreachableError("The server ended the connection.", field="/config/host")
+    return _no_postgresql()
+
+
+def _no_postgresql() -> ProtocolError:
     return ProtocolError("The server does not keep to PostgreSQL's protocol.", field="/config/port")
 
 
