@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -14,9 +15,11 @@ from django.db import transaction
 from django.http.response import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
-from connections.models import APIKey, Event, Membership
-from connections.services import status
+from connections.models import APIKey, Connection, Event, Membership, Slot
+from connections.services import connections, drafts, slots, sources, status
+from connections.services.connections import Change
 from tests.catalogue import Tenant
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -50,12 +53,17 @@ class Things:
     def path(self, route: str) -> str:
         """``route`` with its arguments filled in. Raises ``KeyError`` for one that nothing stands for."""
         model = next((name for name in self.models if f"/{name}/" in route), "")
+        values = self.on(route)
 
         def value(found: re.Match[str]) -> str:
             name = found[1] or found[2]
-            return self.models[model] if name in ("object_id", "id") else self.values[name]
+            return self.models[model] if name in ("object_id", "id") else values[name]
 
         return "/" + _ARGUMENT.sub(value, route).replace("^", "").replace("$", "")
+
+    def on(self, route: str) -> dict[str, str]:
+        """What stands for the arguments of ``route``: where secrets rotate, the connection that has some."""
+        return {**self.values, "slug": self.values["rotating"]} if "/secrets/" in route else self.values
 
 
 def things_of(tenant: Tenant) -> Things:
@@ -63,12 +71,14 @@ def things_of(tenant: Tenant) -> Things:
     membership = Membership.objects.get(organisation=tenant.organisation, user=tenant.people["viewer"])
     connection = tenant.sqlite("Shop")
     status.check(tenant.actor("analyst"), connection)
+    rotating = with_secrets_in_every_slot(tenant)
     key = APIKey.objects.get(organisation=tenant.organisation, name="viewer key")
     event = Event.objects.filter(organisation=tenant.organisation).latest("at")
     return Things(
         {
             "org": tenant.slug,
             "slug": connection.slug,
+            "rotating": rotating.slug,
             "source": "postgresql",
             "pk": str(connection.pk),
             "request_id": "some-request",
@@ -90,6 +100,21 @@ def things_of(tenant: Tenant) -> Things:
     )
 
 
+def with_secrets_in_every_slot(tenant: Tenant) -> Connection:
+    """A connection to where nobody answers. Its pending secrets look as if their test had gone well."""
+    config = {"host": "127.0.0.1", "port": 1, "database": "sales", "user": "reader", "tls": {"mode": "disable"}}
+    change = Change(name="Rotating", config=config, secrets={"password": "first"})
+    made = connections.create(tenant.actor(), "postgresql", change)
+    adapter = sources.chosen(made.source, tenant.organisation)
+    for password in ("second", "third"):
+        row = connections.get(tenant.actor(), made.slug)
+        slots.stage(row, drafts.changed(adapter, row, {}, {"password": password}))
+        if password == "second":
+            slots.make_current(row, Slot.PENDING, kept_until=timezone.now() + timedelta(hours=1))
+    row.secrets_rows.filter(slot=Slot.PENDING).update(tested_ok=True, tested_at=timezone.now())
+    return connections.get(tenant.actor(), made.slug)
+
+
 def random_things() -> Things:
     """Things of nobody."""
     pk = str(uuid.uuid4())
@@ -97,6 +122,7 @@ def random_things() -> Things:
     values = {
         "org": "nowhere",
         "slug": "nothing",
+        "rotating": "nothing",
         "source": "postgresql",
         "request_id": "some-request",
         "job": "some-job",
@@ -115,6 +141,7 @@ BODIES: dict[str, Any] = {
     "POST api/v1/orgs/<slug:org>/connections/<slug:slug>/describe/": QUERY,
     "POST api/v1/orgs/<slug:org>/connections/<slug:slug>/pause/": {"reason": "Maintenance"},
     "POST api/v1/orgs/<slug:org>/members/": {"email": "new@example.com", "role": "viewer"},
+    "POST api/v1/orgs/<slug:org>/connections/<slug:slug>/secrets/stage/": {"secrets": {"password": "fourth"}},
     "PATCH api/v1/orgs/<slug:org>/members/<uuid:member>/": {"role": "analyst"},
     "POST api/v1/orgs/<slug:org>/api-keys/": {"name": "New", "role": "viewer"},
 }
