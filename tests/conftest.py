@@ -62,3 +62,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     if settings.CATALOG_ROW_SECURITY:
         with django_db_blocker.unblock():
             row_security.build(connection, apps)
+
+
+@pytest.fixture(autouse=True)
+def _for_the_platform(django_db_blocker: Any) -> None:
+    """What an earlier test worked for is over."""
+    from connections.services import walls
+
+    with django_db_blocker.unblock():
+        walls.leave()

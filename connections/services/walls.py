@@ -79,6 +79,12 @@ def enter_platform() -> None:
         _stand(PLATFORM)
 
 
+def leave() -> None:
+    """Work again for whom this process works outside requests: nobody, or the platform at a terminal."""
+    if settings.CATALOG_ROW_SECURITY:
+        _stand(_outside)
+
+
 def work_for_platform() -> None:
     """Let this process work for the platform outside requests: for the terminal's commands. Called at its start."""
     global _outside
@@ -172,8 +178,7 @@ def _on_request(**kwargs: Any) -> None:
 
 
 def _after_request(**kwargs: Any) -> None:
-    if settings.CATALOG_ROW_SECURITY:
-        _stand(_outside)
+    leave()
 
 
 def connect() -> None:

@@ -176,11 +176,12 @@ def _request(tenant: Tenant, role: str = "admin") -> Any:
 
 def test_pickers_and_related_filters_of_any_page_offer_the_own_rows_only(acme, globex):
     page = LoosePages(APIKey, site)
+    foreign = Membership.objects.filter(organisation=globex.organisation)[0]
+    theirs = APIKey.objects.filter(organisation=globex.organisation)[0]
     request = _request(acme)
     form: Any = page.get_form(request, fields=["organisation", "membership", "name"])
     assert list(form.base_fields["organisation"].queryset) == [acme.organisation]
     assert {member.organisation_id for member in form.base_fields["membership"].queryset} == {acme.organisation.pk}
-    foreign = Membership.objects.filter(organisation=globex.organisation)[0]
     bound = form({"organisation": str(globex.organisation.pk), "membership": str(foreign.pk), "name": "x"})
     assert not bound.is_valid()
     assert set(bound.errors) == {"organisation", "membership"}
@@ -191,7 +192,7 @@ def test_pickers_and_related_filters_of_any_page_offer_the_own_rows_only(acme, g
     assert page.get_changeform_initial_data(request) == {}
     assert not page.to_field_allowed(request, "digest")
     assert {key.organisation_id for key in page.get_queryset(request)} == {acme.organisation.pk}
-    assert not page.has_view_permission(request, APIKey.objects.filter(organisation=globex.organisation).first())
+    assert not page.has_view_permission(request, theirs)
 
 
 def test_users_of_other_organisations_are_no_rows_of_ones_own(acme):
