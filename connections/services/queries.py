@@ -18,7 +18,7 @@ from connections.models import Connection, Role
 from connections.runner.frames import Begun, Chunk, End, Head
 from connections.runner.jobs import Operation
 from connections.runner.supervisor import Run
-from connections.services import events, grounds, jobs, state
+from connections.services import events, grounds, jobs, state, uses
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError, Invalid
 from connections.services.grounds import Ground
@@ -91,6 +91,7 @@ class Stream:
         result, code, sent = self._outcome
         page = self.end.get("page") or {}
         self._entry.write(result, code, rows=page.get("returned"), bytes=sent)
+        self._entry.count()
 
 
 def read(actor: Actor, connection: Connection, request: Request) -> Stream:
@@ -219,7 +220,9 @@ def _browse(actor: Actor, connection: Connection, operation: Operation, argument
             connection=connection,
         ) as run,
     ):
-        return next(item.fields for item in run if isinstance(item, End))
+        found = next(item.fields for item in run if isinstance(item, End))
+    uses.note(connection.pk, actor.organisation_id, actor.label)
+    return found
 
 
 def _query(model: Any, query: Any) -> dict[str, Any]:
@@ -276,6 +279,10 @@ class _Entry:
 
     def begin(self) -> Wait:
         return events.started(self._actor, self._action, self._connection, self._detail)
+
+    def count(self) -> None:
+        """Count a read that the source answered, in memory."""
+        uses.note(self._connection.pk, self._actor.organisation_id, self._actor.label)
 
     def write(self, result: str, code: str = "", **measured: Any) -> None:
         detail = {**self._detail, **measured}
