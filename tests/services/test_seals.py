@@ -22,7 +22,10 @@ OTHER_VALUES = {"object_version": 99, "changes": {"x": 1}, "detail": {"x": 1}, "
 
 
 def happen(tenant: Tenant, count: int = 3, **fields: Any) -> list[Event]:
-    return [events.record(tenant.actor("admin"), "thing.happen", detail={"number": n}, **fields) for n in range(count)]
+    before = set(Event.objects.values_list("pk", flat=True))
+    for number in range(count):
+        events.record(tenant.actor("admin"), "thing.happen", detail={"number": number}, **fields)
+    return list(Event.objects.exclude(pk__in=before).order_by("at", "id"))
 
 
 def verdict(tenant: Tenant, *anchors: Anchor) -> verification.Verdict:
