@@ -51,9 +51,12 @@ def without(monkeypatch: pytest.MonkeyPatch, code: str) -> LocalRunner:
     ("code", "missing"),
     [
         ("i.landlock.version = lambda: 0", {"files_confined"}),
-        ("i.seccomp.LINUX = False", {"system_calls_filtered"}),
+        ("i.seccomp.LINUX = False", {"system_calls_filtered", "connects_dialled"}),
         ("i.namespaces.LINUX = False", {"scratch_bounded", "capabilities_dropped", "network_namespace"}),
-        ("i.seccomp._ARCHITECTURES = {}", {"system_calls_filtered"}),
+        ("i.seccomp._ARCHITECTURES = {}", {"system_calls_filtered", "connects_dialled"}),
+        ("i.seccomp._NEW_LISTENER = 1 << 20", {"connects_dialled"}),
+        ("i.seccomp.notices.SIZES = (96, 24, 64)", {"connects_dialled"}),
+        ("i.seccomp.notices._PIDFD_GETFD = 9999", {"connects_dialled"}),
         (
             "real = i.namespaces.call; refused = PermissionError(1, 'as containers do'); "
             "i.namespaces.call = lambda name, *a: exec('raise refused') if name == 'unshare' else real(name, *a)",

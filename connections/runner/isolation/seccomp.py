@@ -15,8 +15,8 @@ import struct
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from connections.runner.isolation import notices
 from connections.runner.isolation.libc import LINUX, prctl, syscall
-from connections.runner.isolation.notices import SIZES
 from connections.runner.isolation.syscalls import LAST, NUMBERS, REFUSED
 
 _PR_GET_SECCOMP: Final = 21
@@ -84,7 +84,7 @@ def refuse_and_tell() -> int:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     sizes = ctypes.create_string_buffer(6)
     syscall(numbers["seccomp"], _GET_NOTICE_SIZES, 0, sizes)
-    if struct.unpack("<3H", sizes.raw) != SIZES:
+    if struct.unpack("<3H", sizes.raw) != notices.SIZES:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
     _, header = _assembled(network=True, told=True)
     try:
