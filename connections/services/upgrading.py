@@ -35,15 +35,12 @@ def stored_config(source: str, stored: Nested, version: int) -> Nested:
 
 def probe(connection: Connection) -> Nested:
     """The connection's probe query, upgraded where it is old and can be."""
+    stored: Nested = connection.probe
     adapter = _behind(connection.source, connection.schema_version)
     try:
-        return (
-            connection.probe
-            if adapter is None
-            else upgrades.query(adapter, connection.probe, connection.schema_version)
-        )
+        return stored if adapter is None else upgrades.query(adapter, stored, connection.schema_version)
     except UpgradeError:
-        return connection.probe
+        return stored
 
 
 def version(connection: Connection) -> int:

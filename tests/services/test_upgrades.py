@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,15 +29,14 @@ Install = Callable[[int], Any]
 def version(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Installs one version of the source, in place of another."""
     monkeypatch.syspath_prepend(SITE)
-    from catalog_evolving.versions import VERSIONS
-
-    place = ("catalog_evolving of catalog-evolving", lambda: VERSIONS[1])
+    versions = importlib.import_module("catalog_evolving.versions").VERSIONS
+    place = ("catalog_evolving of catalog-evolving", lambda: versions[1])
     monkeypatch.setattr(registry, "_places", {**registry._places, "evolving": place})
     monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
 
     def install(number: int) -> Any:
-        registry._loaded["evolving"] = VERSIONS[number]
-        return VERSIONS[number]
+        registry._loaded["evolving"] = versions[number]
+        return versions[number]
 
     install(1)
     yield install
