@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from connections.models import Connection, ConnectionSecrets, Event, OrganisationKey
 from connections.sealing.keyring import make_entry
 from connections.services import connections, state, vault
 from connections.services.connections import Change
 from connections.services.errors import Conflict, Locked, NotFound
-from connections.services.keys import counting, ending, renewing, rewrapping
+from connections.services.keys import counting, ending, renewing, rewrapping, verifying
 from connections.services.keys.swapping import Swap, swap
 from tests.catalogue import CANARY, Tenant
 
@@ -244,3 +247,69 @@ def test_after_an_erasure_secrets_are_entered_anew_under_a_version_never_used(ac
     assert stored(row) == {"password": "again"}
     assert list(acme.organisation.keys.values_list("version", flat=True)) == [2]
     assert "not available" in (vault.problem(connections.get(acme.actor(), other.slug)) or "")
+
+
+SPOILT = {
+    "opens": {},
+    "Tampered": {"names": {"password": "2026-01-01T00:00:00Z", "other": "2026-01-01T00:00:00Z"}},
+    "UnknownFormat": {"blob": b"hunter2"},
+    "KeyUnavailable": {"key_version": 9},
+}
+
+
+def test_verifying_opens_everything_and_marks_what_does_not_open(acme: Tenant, globex: Tenant):
+    rows = {problem: make(acme, problem) for problem in SPOILT}
+    make(globex)
+    for problem, change in SPOILT.items():
+        if change:
+            ConnectionSecrets.objects.filter(connection=rows[problem]).update(**change)
+    assert counted(acme) == dict.fromkeys(SPOILT, 1)
+    found = {row.connection.slug: row.problem for row in ConnectionSecrets.objects.all()}
+    assert found == {"opens": "", "tampered": "Tampered", "unknownformat": "UnknownFormat", "keyunavailable": ""} | {
+        "warehouse": ""
+    }
+    shown = [state.state(connections.get(acme.actor(), rows[problem].slug)) for problem in SPOILT]
+    assert shown == ["unchecked", "locked", "locked", "locked"]
+    event = Event.objects.get(action="key.verify")
+    assert (event.organisation, event.result, event.detail) == (acme.organisation, "failed", dict.fromkeys(SPOILT, 1))
+    assert CANARY not in str(event.detail)
+
+
+def counted(tenant: Tenant | None = None) -> dict[str, int]:
+    steps = list(verifying.verify(tenant.organisation if tenant else None, batch=2))
+    return dict(sum((counts for counts, _ in steps), Counter()))
+
+
+def test_verifying_takes_a_mark_off_what_opens_again(acme: Tenant):
+    row = make(acme)
+    whole = ConnectionSecrets.objects.get()
+    ConnectionSecrets.objects.update(blob=whole.blob[:-1])
+    assert counted() == {"Tampered": 1}
+    ConnectionSecrets.objects.update(blob=whole.blob)
+    assert counted() == {"opens": 1}
+    assert stored(row) == {"password": CANARY}
+
+
+def test_verifying_tells_an_older_row_and_another_endpoint_apart(acme: Tenant):
+    older, moved = make(acme, "Older"), make(acme, "Moved")
+    before = ConnectionSecrets.objects.get(connection=older)
+    connections.update(acme.actor(), older, Change(secrets={"password": "newer"}))
+    ConnectionSecrets.objects.filter(connection=older, slot="current").update(
+        blob=before.blob, generation=before.generation, names=before.names
+    )
+    Connection.objects.filter(pk=moved.pk).update(config=CONFIG | {"host": "elsewhere.example.com"})
+    findings = [each for _, some in verifying.verify() for each in some]
+    assert sorted((each.connection, each.problem) for each in findings) == [
+        ("moved", "another endpoint"),
+        ("older", "not the last saved"),
+    ]
+
+
+def test_the_command_that_verifies_fails_when_something_does_not_open(acme: Tenant, capsys: Any):
+    make(acme)
+    call_command("keys", "verify")
+    assert "1 sealed secrets open." in capsys.readouterr().out
+    ConnectionSecrets.objects.update(blob=b"")
+    with pytest.raises(CommandError, match="1 do not open where they stand: 1 UnknownFormat"):
+        call_command("keys", "verify", "--org", acme.organisation.slug, "--batch", "1")
+    assert "acme/warehouse (current): UnknownFormat" in capsys.readouterr().out

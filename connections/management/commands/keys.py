@@ -1,8 +1,9 @@
-"""``manage.py keys``: counts what each key seals, and moves, renews, retires and erases keys."""
+"""``manage.py keys``: counts what each key seals, opens it to see, and moves, renews, retires and erases keys."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from connections.models import Organisation
 from connections.services.errors import Conflict, NotFound
-from connections.services.keys import counting, ending, renewing, rewrapping
+from connections.services.keys import counting, ending, renewing, rewrapping, verifying
 from connections.services.keys.rewrapping import Progress
 
 _WITHOUT_SETTINGS = "To make a key: python -m connections.sealing.keyring ID. It needs no settings."
@@ -22,15 +23,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         status = verbs.add_parser("status", help="Count what each key seals, and say which may be retired.")
+        verify = verbs.add_parser("verify", help="Open every sealed secret, and mark and list what does not open.")
         rotate = verbs.add_parser("rotate", help="Seal organisation keys under the ring's newest key.")
         rekey = verbs.add_parser("rekey", help="Give organisations a new data key and seal their secrets under it.")
-        for verb in (status, rotate):
+        for verb in (status, verify, rotate):
             verb.add_argument("--org", metavar="SLUG", help="One organisation only.")
         which = rekey.add_mutually_exclusive_group(required=True)
         which.add_argument("--org", metavar="SLUG", help="One organisation.")
         which.add_argument("--all", action="store_true", help="Every organisation.")
-        for verb, size in ((rotate, rewrapping.BATCH), (rekey, renewing.BATCH)):
-            verb.add_argument("--batch", type=_batch, default=size, help="Rows in one transaction (%(default)s).")
+        for verb, size in ((verify, verifying.BATCH), (rotate, rewrapping.BATCH), (rekey, renewing.BATCH)):
+            verb.add_argument("--batch", type=_batch, default=size, help="Rows at a time (%(default)s).")
+        for verb in (rotate, rekey):
             verb.add_argument("--dry-run", action="store_true", help="Open and seal everything, and write nothing.")
         retire = verbs.add_parser("retire", help="Say whether a key may be taken out of CATALOG_KEYS, on record.")
         retire.add_argument("kid", metavar="KEY", help="The key's id.")
@@ -55,6 +58,23 @@ class Command(BaseCommand):
             f"\nSecrets under an older version than their organisation's newest: {found.behind}"
             f"\nSecrets whose organisation key is erased: {found.keyless}"
         )
+
+    def _verify(self, org: str | None, batch: int, **options: Any) -> None:
+        """Exits with status 1 when something does not open, for whoever runs it at night."""
+        total: Counter[str] = Counter()
+        for counts, findings in verifying.verify(_organisation(org), batch=batch):
+            total += counts
+            for each in findings:
+                self.stdout.write(f"  {each.organisation}/{each.connection} ({each.slot}): {each.problem}")
+            self.stdout.flush()
+        opens = total.pop(verifying.OPENS, 0)
+        self.stdout.write(f"{opens} sealed secrets open.")
+        if total:
+            told = ", ".join(f"{count} {problem}" for problem, count in sorted(total.items()))
+            raise CommandError(
+                f"{total.total()} do not open where they stand: {told}. Put the key or the rows back from a backup, "
+                "or enter the secrets again: either ends the locked state."
+            )
 
     def _rotate(self, org: str | None, batch: int, dry_run: bool, **options: Any) -> None:
         organisation = _organisation(org)

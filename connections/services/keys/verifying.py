@@ -1,0 +1,135 @@
+"""Verifying: every sealed secret is opened where it stands, so that a spoilt one is known before it is used.
+
+Nothing is sealed and no plaintext leaves this module. A row that does not open is marked with why, and shows as locked
+on every page from then on; one that opens again, as after a backup was put back, loses its mark.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from connections.models import ConnectionSecrets, Organisation, Slot
+from connections.sealing import organisation_keys
+from connections.sealing.errors import KeyUnavailable, SealError, Tampered
+from connections.sealing.keyring import KeyRing
+from connections.sealing.secrets import SealedSecrets, SecretsPlace
+from connections.services import vault
+from connections.services.keys.record import record
+
+BATCH = 500
+OPENS = "opens"
+KEY_UNAVAILABLE = "KeyUnavailable"
+NOT_THE_LAST = "not the last saved"
+OTHER_ENDPOINT = "another endpoint"
+
+Sealers = dict[tuple[object, int], SealedSecrets | str]
+"""By organisation and version of its key: what opens secrets, or why nothing does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A sealed secret that does not open where it stands, and why: an error's name, or one of this module's words."""
+
+    organisation: str
+    connection: str
+    slot: str
+    problem: str
+
+
+def verify(
+    organisation: Organisation | None = None, *, batch: int = BATCH
+) -> Iterator[tuple[Counter[str], list[Finding]]]:
+    """Open all sealed secrets, or one organisation's; after each batch, its counts by problem and what was found.
+
+    Runs beside everything else: a row is marked only if it still is what was opened.
+    """
+    ring = KeyRing.from_settings()
+    sealers: Sealers = {}
+    rows = ConnectionSecrets.objects.select_related("connection", "organisation").order_by("pk")
+    if organisation is not None:
+        rows = rows.filter(organisation=organisation)
+    total: Counter[str] = Counter()
+    found = list(rows[:batch])
+    while found:
+        judged = [(row, _judge(row, ring, sealers)) for row in found]
+        _mark(judged)
+        counts = Counter(problem for _, problem in judged)
+        total += counts
+        yield counts, [_finding(row, problem) for row, problem in judged if problem != OPENS]
+        found = list(rows.filter(pk__gt=found[-1].pk)[:batch])
+    _tell(organisation, total)
+
+
+def _judge(row: ConnectionSecrets, ring: KeyRing, sealers: Sealers) -> str:
+    sealer = _sealer(row, ring, sealers)
+    if isinstance(sealer, str):
+        return sealer
+    try:
+        sealer.open(bytes(row.blob), _place(row))
+    except SealError as exc:
+        return type(exc).__name__
+    return _misplaced(row)
+
+
+def _sealer(row: ConnectionSecrets, ring: KeyRing, sealers: Sealers) -> SealedSecrets | str:
+    name = (row.organisation_id, row.key_version)
+    if name not in sealers:
+        sealers[name] = _opened_key(row, ring)
+    return sealers[name]
+
+
+def _opened_key(row: ConnectionSecrets, ring: KeyRing) -> SealedSecrets | str:
+    key = row.organisation.keys.filter(version=row.key_version).first()
+    if key is None:
+        return KEY_UNAVAILABLE
+    wrapped = organisation_keys.WrappedKey(bytes(key.blob), key.ring_key)
+    try:
+        return SealedSecrets(organisation_keys.unwrap(wrapped, ring, row.organisation_id, row.key_version))
+    except KeyUnavailable:
+        return KEY_UNAVAILABLE
+    except SealError:
+        return Tampered.__name__  # of the key: with it, every secret it seals
+
+
+def _place(row: ConnectionSecrets) -> SecretsPlace:
+    return SecretsPlace(
+        organisation_id=row.organisation_id,
+        connection_id=row.connection_id,
+        slot=row.slot,  # type: ignore[arg-type]
+        generation=row.generation,
+        endpoint_fingerprint=row.fingerprint,
+        names=row.names,
+    )
+
+
+def _misplaced(row: ConnectionSecrets) -> str:
+    """What opens may still be an old row put back, or stand under settings that lead elsewhere."""
+    if row.slot != Slot.CURRENT:
+        return OPENS
+    if row.generation != row.connection.secrets_generation:
+        return NOT_THE_LAST
+    return OPENS if row.fingerprint == vault.fingerprint(row.connection) else OTHER_ENDPOINT
+
+
+def _mark(judged: list[tuple[ConnectionSecrets, str]]) -> None:
+    """Note on each row why it does not open. A key that is missing, or a wrong place, show without a mark."""
+    for row, problem in judged:
+        mark = "" if problem in (OPENS, NOT_THE_LAST, OTHER_ENDPOINT) else problem
+        if problem != KEY_UNAVAILABLE and row.problem != mark:
+            same = ConnectionSecrets.objects.filter(pk=row.pk, generation=row.generation, key_version=row.key_version)
+            same.filter(problem=row.problem).update(problem=mark[:32])
+
+
+def _finding(row: ConnectionSecrets, problem: str) -> Finding:
+    return Finding(row.organisation.slug, row.connection.slug, row.slot, problem)
+
+
+def _tell(organisation: Organisation | None, total: Counter[str]) -> None:
+    thing = organisation.pk if organisation else "all"
+    result = "ok" if set(total) <= {OPENS} else "failed"
+    with transaction.atomic():
+        record("key.verify", organisation, kind="organisation", thing=thing, result=result, detail=dict(total))
