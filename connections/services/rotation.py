@@ -17,9 +17,9 @@ from django.utils import timezone
 
 from connections.adapters.errors import AdapterError
 from connections.models import Connection, ConnectionSecrets, Role, Slot
-from connections.services import connections, drafts, events, slots, sources, state, status, vault
+from connections.services import connections, drafts, events, slots, sources, state, status, upgrade_rows, vault
 from connections.services.actor import Actor
-from connections.services.errors import CheckFailed, ConfigOutdated, Conflict, Invalid, VersionConflict
+from connections.services.errors import CheckFailed, Conflict, Invalid, VersionConflict
 from connections.services.sources import AdapterClass
 from connections.services.status import Report
 
@@ -51,7 +51,7 @@ def stage(
     connections.require_version(connection, if_match, version)
     state.require_running(connection)
     adapter = sources.usable(connection.source, actor.organisation)
-    _require_today(adapter, connection)
+    connection = upgrade_rows.upgraded(actor, connection)
     draft = drafts.changed(adapter, connection, {}, secrets)
     if not draft.secrets_changed:
         raise Invalid.at("/secrets", "Send at least one secret that is to change.", "required")
@@ -83,8 +83,8 @@ def promote(
     pending = vault.find(connection, Slot.PENDING)
     if pending is None:
         raise Conflict("No secrets are pending. Stage them first.")
-    adapter = sources.editable(connection.source, actor.organisation)
-    _require_today(adapter, connection)
+    sources.editable(connection.source, actor.organisation)
+    connection = upgrade_rows.upgraded(actor, connection)
     vault.unseal(connection, Slot.PENDING)
     if pending.tested_ok is not True:
         state.require_running(connection)
@@ -108,8 +108,8 @@ def rollback(
     previous = slots.previous(connection)
     if previous is None:
         raise Conflict("There are no previous secrets, or the time to take them back is over.")
-    adapter = sources.editable(connection.source, actor.organisation)
-    _require_today(adapter, connection)
+    sources.editable(connection.source, actor.organisation)
+    connection = upgrade_rows.upgraded(actor, connection)
     vault.unseal(connection, Slot.PREVIOUS)
     return _make_current(actor, connection, previous, "connection.rollback", previous.kept_until)
 

@@ -96,6 +96,9 @@ def upgrade_where_possible(row: Connection) -> dict[str, Any]:
 
 def upgraded(actor: Actor, connection: Connection) -> Connection:
     """``connection``, its row upgraded first where it is behind, on record as the actor's. Raises as ``upgrade``."""
+    adapter = sources.find(connection.source)
+    if adapter is None or connection.schema_version == adapter.config_class.schema_version:
+        return connection
     with transaction.atomic():
         row = Connection.objects.select_for_update().filter(pk=connection.pk, version=connection.version).first()
         if row is None:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from connections.adapters import snapshots, upgrades
 from connections.adapters.registry import registry
 from connections.models import Connection, ConnectionSecrets, Event, Slot
-from connections.services import connections, drafts, slots, upgrade_rows, upgrading, vault
+from connections.services import connections, drafts, rotation, slots, upgrade_rows, upgrading, vault
 from connections.services.connections import Change
 from connections.services.errors import ConfigOutdated, Locked
 from tests.admin.test_editing import form_of
@@ -314,3 +314,15 @@ def test_secrets_of_a_version_without_a_snapshot_are_locked(
     monkeypatch.setattr(snapshots, "_kept_fields", lambda place: None)
     with pytest.raises(Locked, match="not known any more"):
         drafts.settings_of(adapter, fresh(acme, row))
+
+
+def test_secrets_of_an_old_row_are_staged_promoted_and_taken_back(acme: Tenant, version: Install) -> None:
+    row = make(acme)
+    Connection.objects.update(probe={})
+    rotation.stage(acme.actor(), fresh(acme, row), {"token": "next"})
+    adapter = version(3)
+    rotation.promote(acme.actor(), fresh(acme, row))
+    assert Connection.objects.get().schema_version == 3
+    assert drafts.settings_of(adapter, fresh(acme, row))["auth"]["token"] == "next"
+    rotation.rollback(acme.actor(), fresh(acme, row))
+    assert drafts.settings_of(adapter, fresh(acme, row))["auth"]["token"] == CANARY
