@@ -5,7 +5,8 @@
 From 0x80 on it is a Fernet token, made by django-cryptography's ``FernetBytes``. Cipher and MAC have
 independent keys, HKDF-SHA256 of the given key under two info strings. The MAC covers, each after its length
 in 8 bytes, the header and the associated data, then the token: nothing can be moved, and no key id swapped.
-The time is informative; blobs do not expire. Another first byte is the room for another cipher.
+The time is informative; blobs do not expire. Another first byte is the room for another cipher: 0x03 is what a vault's
+transit engine sealed (``transit``), with the same header before its own text.
 """
 
 import datetime
@@ -24,6 +25,7 @@ from connections.sealing.errors import SealError, Tampered, UnknownFormat
 from connections.sealing.keyring import KEY_BYTES, KEY_ID
 
 FORMAT_BYTE: Final = 1
+TRANSIT_BYTE: Final = 3
 
 _MAC_BYTES: Final = 32
 _TOKEN_HEAD: Final = struct.Struct(">cQ")
@@ -39,9 +41,7 @@ def seal(payload: bytes, key: bytes, kid: str, associated: bytes) -> bytes:
 
     ``kid`` is written into the blob in clear. Raises ValueError for a key under 32 bytes or a bad id.
     """
-    if not KEY_ID.match(kid):
-        raise ValueError("A key id is 1 to 32 of a-z, 0-9, _ and -.")
-    header = bytes([FORMAT_BYTE, len(kid)]) + kid.encode("ascii")
+    header = header_of(kid)
     return header + _cipher(key, header, associated).encrypt(payload)
 
 
@@ -51,7 +51,7 @@ def open_(blob: Stored, key_for: Callable[[str], bytes], associated: bytes) -> b
     ``key_for`` gives the key of the id in the blob and raises KeyUnavailable when there is none; no other
     key is tried. Raises UnknownFormat, KeyUnavailable or Tampered.
     """
-    parts = _split(blob)
+    parts = split(blob)
     failure: SealError
     try:
         return _cipher(key_for(parts.kid), parts.header, associated).decrypt(parts.token)
@@ -62,26 +62,41 @@ def open_(blob: Stored, key_for: Callable[[str], bytes], associated: bytes) -> b
 
 def key_id_of(blob: Stored) -> str:
     """Return the id of the key that sealed ``blob``, read from its header and not verified. Raises UnknownFormat."""
-    return _split(blob).kid
+    return split(blob, FORMAT_BYTE, TRANSIT_BYTE).kid
 
 
-class _Parts(NamedTuple):
+class Parts(NamedTuple):
+    """A blob: its header, the key id in that, and what follows."""
+
     header: bytes
     kid: str
     token: bytes
 
 
-def _split(blob: Stored) -> _Parts:
+def header_of(kid: str, first: int = FORMAT_BYTE) -> bytes:
+    """Return the header of a blob of the format ``first``. Raises ValueError for a bad id."""
+    if not KEY_ID.match(kid):
+        raise ValueError("A key id is 1 to 32 of a-z, 0-9, _ and -.")
+    return bytes([first, len(kid)]) + kid.encode("ascii")
+
+
+def split(blob: Stored, *formats: int) -> Parts:
+    """Return the parts of a blob that is of one of ``formats``, by default this module's. Raises UnknownFormat."""
     if not isinstance(blob, bytes | bytearray | memoryview):
         raise UnknownFormat
     raw = bytes(blob)
-    if len(raw) < 2 or raw[0] != FORMAT_BYTE:
+    if len(raw) < 2 or raw[0] not in (formats or (FORMAT_BYTE,)):
         raise UnknownFormat
     end = 2 + raw[1]
     kid = raw[2:end].decode("ascii", errors="replace")
     if len(raw) < end or not KEY_ID.match(kid):
         raise UnknownFormat
-    return _Parts(raw[:end], kid, raw[end:])
+    return Parts(raw[:end], kid, raw[end:])
+
+
+def forget_keys() -> None:
+    """Let go of the keys that were derived from those that blobs were sealed or opened with."""
+    _subkeys.cache_clear()
 
 
 class _BoundSigner:

@@ -16,6 +16,7 @@ CHECK_IDS: Final = {
     KeyRingProblem.DUPLICATE: "catalog.E004",
     KeyRingProblem.NOT_INDEPENDENT: "catalog.E005",
     KeyRingProblem.NOT_RANDOM: "catalog.E006",
+    KeyRingProblem.NO_VAULT: "catalog.E007",
 }
 
 

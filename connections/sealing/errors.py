@@ -2,6 +2,7 @@
 
 SealError
 ├── KeyUnavailable   the key that sealed the blob is not in the ring: the row is locked, not broken
+│   └── KeyUnreachable  it is kept in a vault that does not answer now, or not to us
 ├── Tampered         the blob was edited, truncated, or sealed for another place
 └── UnknownFormat    the bytes are no sealed blob: empty, plain text, or of a later version
 
@@ -34,6 +35,22 @@ class KeyUnavailable(SealError):
         return f"Key {self.kid!r} is not available. Put it back into CATALOG_KEYS, or enter the secrets again."
 
 
+class KeyUnreachable(KeyUnavailable):
+    """The key named ``kid`` is kept in a vault, which did not do what it was asked. ``reason`` says why."""
+
+    code = "key_unreachable"
+
+    def __init__(self, kid: str, reason: str) -> None:
+        super().__init__(kid)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Key {self.kid!r} of CATALOG_KEYS is kept in a vault, and could not be used: {self.reason}."
+
+    def __reduce__(self) -> tuple[type["KeyUnreachable"], tuple[str, str]]:
+        return type(self), (self.kid, self.reason)
+
+
 class Tampered(SealError):
     """The blob does not belong where it was found, or is not what was sealed."""
 
@@ -63,6 +80,7 @@ class KeyRingProblem(StrEnum):
     DUPLICATE = "duplicate"
     NOT_INDEPENDENT = "not_independent"
     NOT_RANDOM = "not_random"
+    NO_VAULT = "no_vault"
 
 
 class KeyRingError(ImproperlyConfigured):

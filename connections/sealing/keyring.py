@@ -1,7 +1,8 @@
 """The deployment's own keys, read from the setting CATALOG_KEYS.
 
 The setting is ``<id>:<key>,<id>:<key>,…``: each key is base64url of at least 32 random bytes, and the last
-entry is the newest. Everything is sealed under the newest; the others only open what they sealed.
+entry is the newest. Everything is sealed under the newest; the others only open what they sealed. A key may also be
+``transit:<name>``: it then never leaves the transit engine of the deployment's vault (see ``transit``).
 """
 
 import base64
@@ -27,6 +28,7 @@ SAMPLE_KEYS: Final = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 _MAKE_ONE: Final = "Make one with: python -c \"import secrets; print('k1:' + secrets.token_urlsafe(32))\""
 # 32 random bytes hold about 30 distinct values; fewer than 16 happens once in about 10**17 draws.
 _DISTINCT_BYTES: Final = 16
+_TRANSIT: Final = re.compile(r"transit:([A-Za-z0-9_-]{1,64})\Z")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z")
 
 
@@ -56,7 +58,7 @@ class KeyText(str):
 class KeyRing(InMemoryOnly):
     """The keys by id, oldest first. ``repr`` shows ids only."""
 
-    __slots__ = ("_keys", "newest")
+    __slots__ = ("_ids", "_keys", "_transit", "newest")
 
     newest: str
 
@@ -69,29 +71,45 @@ class KeyRing(InMemoryOnly):
         if not text or not text.strip():
             raise KeyRingError(KeyRingProblem.MISSING, f"CATALOG_KEYS is not set. {_MAKE_ONE}")
         self._keys: dict[str, bytes] = {}
+        self._transit: dict[str, str] = {}
+        self._ids: list[str] = []
         forbidden = [_as_bytes(secret) for secret in secret_keys if secret]
         for position, entry in enumerate(text.split(","), start=1):
             where = f"Entry {position} of CATALOG_KEYS"
             kid, key = _parse_entry(entry.strip(), where)
-            _refuse_derived(key, entry.strip().partition(":")[2], forbidden, where)
-            _refuse_weak(key, where)
-            if kid in self._keys or key in self._keys.values():
+            if isinstance(key, bytes):
+                _refuse_derived(key, entry.strip().partition(":")[2], forbidden, where)
+                _refuse_weak(key, where)
+            if kid in self._ids or key in (*self._keys.values(), *self._transit.values()):
                 raise KeyRingError(KeyRingProblem.DUPLICATE, f"{where} repeats an id or a key. Each must be new.")
-            self._keys[kid] = key
+            self._ids.append(kid)
+            if isinstance(key, bytes):
+                self._keys[kid] = key
+            else:
+                self._transit[kid] = key
             self.newest = kid
 
     @classmethod
     def from_settings(cls) -> "KeyRing":
         """Return the ring of the current settings; parsed anew only when they change. Raises KeyRingError."""
-        return _ring(*_settings_values())
+        ring = _ring(*_settings_values())
+        if ring._transit and not settings.CATALOG_VAULT_URL:
+            raise KeyRingError(
+                KeyRingProblem.NO_VAULT, "CATALOG_KEYS names a key of a vault, and CATALOG_VAULT_URL is not set."
+            )
+        return ring
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The key ids, oldest first."""
-        return tuple(self._keys)
+        return tuple(self._ids)
+
+    def transit(self, kid: str) -> str | None:
+        """Return the name that the key ``kid`` has in the vault's transit engine; None for a key that is held here."""
+        return self._transit.get(kid)
 
     def get(self, kid: str) -> bytes:
-        """Return the key named ``kid``. Raises KeyUnavailable."""
+        """Return the key named ``kid``, which is held here. Raises KeyUnavailable."""
         try:
             return self._keys[kid]
         except KeyError:
@@ -99,7 +117,7 @@ class KeyRing(InMemoryOnly):
         raise KeyUnavailable(kid)
 
     def __repr__(self) -> str:
-        return f"<KeyRing {', '.join(self._keys)}>"
+        return f"<KeyRing {', '.join(self._ids)}>"
 
 
 def make_entry(kid: str) -> str:
@@ -115,17 +133,20 @@ def _ring(text: str, secret_keys: tuple[str | bytes, ...]) -> KeyRing:
 
 
 def _settings_values() -> tuple[str, tuple[str | bytes, ...]]:
-    """Read CATALOG_KEYS, and the keys it must differ from. The one place where sealing reads settings."""
+    """Read CATALOG_KEYS, and the keys it must differ from."""
     text = getattr(settings, "CATALOG_KEYS", None) or ""
     return text, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
 
 
-def _parse_entry(entry: str, where: str) -> tuple[str, bytes]:
+def _parse_entry(entry: str, where: str) -> tuple[str, bytes | str]:
+    """The id, and the key or the name that it has in the transit engine."""
     kid, colon, text = entry.partition(":")
     if not colon or not KEY_ID.match(kid):
         raise KeyRingError(
             KeyRingProblem.MALFORMED, f"{where} is not <id>:<key> with an id of 1 to 32 of a-z, 0-9, _ and -."
         )
+    if (named := _TRANSIT.match(text)) is not None:
+        return kid, named[1]
     key = _decode_key(text)
     if key is None:
         raise KeyRingError(KeyRingProblem.MALFORMED, f"{where} is not base64url. {_MAKE_ONE}")

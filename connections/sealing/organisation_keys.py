@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from connections.sealing import blobs
+from connections.sealing import blobs, transit
 from connections.sealing.canonical import FORMAT, canonical_json
 from connections.sealing.errors import KeyUnavailable, Tampered
 from connections.sealing.keyring import KEY_BYTES, InMemoryOnly, KeyRing
@@ -54,21 +54,27 @@ def new_organisation_key(organisation_id: UUID | str, version: int = FIRST_VERSI
 
 
 def wrap(key: OrganisationKey, ring: KeyRing) -> WrappedKey:
-    """Return ``key`` sealed under the ring's newest key."""
+    """Return ``key`` sealed under the ring's newest key. Raises KeyUnreachable when a vault keeps that, and is away."""
     kid = ring.newest
-    payload = key.get(key.key_id)
-    return WrappedKey(blobs.seal(payload, ring.get(kid), kid, _associated(key.organisation_id, key.version)), kid)
+    payload, associated = key.get(key.key_id), _associated(key.organisation_id, key.version)
+    name = ring.transit(kid)
+    if name is not None:
+        return WrappedKey(transit.wrap(payload, name, kid, associated), kid)
+    return WrappedKey(blobs.seal(payload, ring.get(kid), kid, associated), kid)
 
 
 def unwrap(wrapped: WrappedKey, ring: KeyRing, organisation_id: UUID | str, version: int) -> OrganisationKey:
-    """Return the organisation's key. Raises UnknownFormat, KeyUnavailable or Tampered.
+    """Return the organisation's key. Raises UnknownFormat, KeyUnavailable (KeyUnreachable) or Tampered.
 
     ``organisation_id`` and ``version`` come from the row: a key moved to another organisation does not open.
     """
     if blobs.key_id_of(wrapped.blob) != wrapped.kid:
         raise Tampered
-    payload = blobs.open_(wrapped.blob, ring.get, _associated(organisation_id, version))
-    return OrganisationKey(payload, organisation_id, version)
+    associated = _associated(organisation_id, version)
+    name = ring.transit(wrapped.kid)
+    if name is not None:
+        return OrganisationKey(transit.unwrap(wrapped.blob, name, associated), organisation_id, version)
+    return OrganisationKey(blobs.open_(wrapped.blob, ring.get, associated), organisation_id, version)
 
 
 def rewrap(wrapped: WrappedKey, ring: KeyRing, organisation_id: UUID | str, version: int) -> WrappedKey:

@@ -6,15 +6,18 @@ Plaintext leaves this module in two ways only: to the supervisor, which writes i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, OuterRef, Subquery
 
 from connections.adapters import snapshots
+from connections.adapters.errors import UnreachableError
 from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey, Slot
 from connections.sealing import organisation_keys
-from connections.sealing.errors import KeyUnavailable, SealError
+from connections.sealing.errors import KeyUnavailable, KeyUnreachable, SealError
 from connections.sealing.fingerprint import endpoint_fingerprint
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
@@ -33,7 +36,8 @@ def make_key(organisation: Organisation) -> OrganisationKey:
     named = ConnectionSecrets.objects.filter(organisation=organisation).aggregate(newest=Max("key_version"))["newest"]
     version = max(held, named or 0, organisation_keys.FIRST_VERSION - 1) + 1
     key = organisation_keys.new_organisation_key(organisation.pk, version)
-    wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
+    with _reaching():
+        wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
     return OrganisationKey.objects.create(
         organisation=organisation, version=key.version, ring_key=wrapped.kid, blob=wrapped.blob
     )
@@ -202,7 +206,18 @@ def _wrapped(key: OrganisationKey) -> organisation_keys.WrappedKey:
 def _sealer(organisation: Organisation, version: int, wrapped: organisation_keys.WrappedKey | None) -> SealedSecrets:
     if wrapped is None:
         raise KeyUnavailable(f"org-{version}")
-    return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
+    with _reaching():
+        return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Inside, a key of the ring that is kept in a vault which is away is a failure that may pass, not a lock."""
+    try:
+        yield
+    except KeyUnreachable as exc:
+        hint = "Try again shortly; if it stays so, tell the platform's operators."
+        raise UnreachableError(str(exc), hint=hint) from None
 
 
 def _elsewhere(connection: Connection, row: ConnectionSecrets) -> str | None:
