@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -108,8 +109,7 @@ def _record(visit: Visit, connection: Connection) -> QuerySet[Event]:
 
 def _versions(visit: Visit, connection: Connection, before: Place | None) -> list[Entry]:
     rows = [*_page(revisions.history(visit.actor, connection), "made_at", before)]
-    older: list[ConnectionRevision | None] = [*rows[1:], None]
-    return [_of_revision(row, earlier) for row, earlier in zip(rows, older, strict=True)]
+    return [_of_revision(row, earlier) for row, earlier in zip_longest(rows, rows[1:])]
 
 
 def _next(visit: Visit, connection: Connection, before: Place | None) -> Sequence[Entry]:
