@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connections as databases
 
-from connections.models import Connection, ConnectionSecrets, Event, Slot
+from connections.models import ConnectionSecrets, Event, Slot
 from tests.catalogue import API, CANARY, Tenant
 from tests.routes import with_secrets_in_every_slot
 
@@ -141,21 +139,3 @@ def test_a_list_costs_no_more_queries_for_connections_that_rotate(
     with_secrets_in_every_slot(acme)
     with django_assert_max_num_queries(len(plain)):
         assert len(api.get("connections/").json()["results"]) == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_two_promotions_at_once_one_wins(acme: Tenant) -> None:
-    with_secrets_in_every_slot(acme)
-
-    def promote(_number: int) -> int:
-        try:
-            return int(acme.api("editor").post(SECRETS + "promote/").status_code)
-        finally:
-            databases.close_all()
-
-    with ThreadPoolExecutor(4) as pool:
-        statuses = sorted(pool.map(promote, range(4)))
-    assert statuses == [200, 409, 409, 409]
-    assert Event.objects.filter(action="connection.promote").count() == 1
-    row = Connection.objects.get()
-    assert sorted(row.secrets_rows.values_list("slot", flat=True)) == ["current", "previous"]
