@@ -443,3 +443,45 @@ def test_a_query_form_points_at_the_query():
     bound = SettingsForm(Deep, part="query", data=page.submitted())
     assert bound.is_valid()
     assert bound.cleaned_settings()[0] == {"deepest": {"factor": 1.5, "words": []}, "auth": {"kind": "none"}}
+
+
+# Secrets that are kept elsewhere -----------------------------------------------------------------------------------
+
+
+def test_where_nothing_may_be_kept_elsewhere_no_place_is_asked_for():
+    assert "secrets__auth__basic__password-ref" not in [
+        control.name for control in rendered(blank(config=BASIC)).controls
+    ]
+
+
+def test_a_place_is_entered_instead_of_a_secret_and_is_shown_again():
+    name = "secrets__auth__basic__password"
+    form = posted({f"{name}-ref": " env:ACME_PASSWORD "}, config=BASIC, references={})
+    assert saved(form)[1] == {"auth": {"password": {"ref": "env:ACME_PASSWORD"}}}
+    assert rendered(form).control(f"{name}-ref").value == "env:ACME_PASSWORD"
+    assert "required" not in rendered(form).control(name).attrs
+
+
+def test_a_place_for_a_secret_that_the_model_judges_is_not_judged_itself():
+    config = {**MINIMAL, "auth": {"kind": "key_pair", "user": "r"}}
+    form = posted({"secrets__auth__key_pair__private_key-ref": "file:acme/key.pem"}, config=config, references={})
+    assert saved(form)[1] == {"auth": {"private_key": {"ref": "file:acme/key.pem"}}}
+
+
+def test_a_secret_and_a_place_are_not_both_taken_and_the_secret_is_not_shown():
+    name = "secrets__auth__basic__password"
+    form = posted({name: CANARY, f"{name}-ref": "env:ACME_PASSWORD"}, config=BASIC, references={})
+    assert form.errors.keys() == {name}
+    assert CANARY not in str(form.errors.as_json()) + rendered(form).html
+
+
+def test_a_stored_place_is_shown_kept_replaced_or_cleared():
+    name = "secrets__auth__basic__password"
+    stored: dict[str, Any] = {**STORED_BASIC, "references": {("auth", "password"): "env:ACME_<b>"}}
+    assert "Kept at <code>env:ACME_&lt;b&gt;</code>." in rendered(blank(**stored)).html
+    assert saved(posted({}, **stored))[1] == {}
+    change = {f"{name}-action": "replace", f"{name}-ref": "file:acme/password"}
+    assert saved(posted(change, **stored))[1] == {"auth": {"password": {"ref": "file:acme/password"}}}
+    assert saved(posted({f"{name}-action": "replace", name: "typed"}, **stored))[1] == {"auth": {"password": "typed"}}
+    both = posted({f"{name}-action": "clear", f"{name}-ref": "env:A"}, **stored)
+    assert both.errors.keys() == {name}
