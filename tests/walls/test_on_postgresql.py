@@ -1,0 +1,24 @@
+"""What must hold on both databases, and the wall itself, on a PostgreSQL where the wall stands.
+
+The tests run in processes of their own, as a login that is no superuser and owns the tables: how a deployment runs.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.walls.conftest import Walled
+
+RUNS = [
+    ("tests/walls/test_walls.py", "tests/models"),
+    ("tests/api/test_matrix.py",),
+    ("tests/admin/test_tenancy.py", "tests/admin/test_matrix.py"),
+]
+
+
+@pytest.mark.parametrize("paths", RUNS, ids=lambda paths: paths[0].split("/")[1])
+def test_the_same_tests_pass_behind_the_wall(paths: tuple[str, ...], walled: Walled) -> None:
+    quietly = ("-q", "--no-header", "--tb=short", "--show-capture=no", "-p", "no:cacheprovider")
+    status, text = walled.run("-m", "pytest", *quietly, *paths)
+    assert status == 0, text[-6000:]
+    assert " passed" in text
