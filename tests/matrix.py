@@ -30,6 +30,7 @@ api/v1/orgs/
     other            401 405 405 405 405 405 405
 api/v1/orgs/<slug:org>/
     GET HEAD         401 200 200 200 200 404 200
+    PATCH            401 403 403 403 200 404 403
     other            401 405 405 405 405 404 405
 api/v1/orgs/<slug:org>/connections/
     GET HEAD         401 200 200 200 200 404 200

@@ -133,6 +133,7 @@ def random_things() -> Things:
 
 QUERY = {"query": {"sql": "select 1 as one"}}
 BODIES: dict[str, Any] = {
+    "PATCH api/v1/orgs/<slug:org>/": {"accepts_unsafe_roles": True},
     "POST api/v1/sources/<str:source>/parse-url/": {"url": "postgresql://reader@db.example.com/sales"},
     "POST api/v1/orgs/<slug:org>/connections/": {"name": "New", "source": "sqlite", "config": {"path": "x.sqlite3"}},
     "POST api/v1/orgs/<slug:org>/connections/test/": {"source": "sqlite", "config": {"path": "shop.sqlite3"}},
@@ -140,8 +141,8 @@ BODIES: dict[str, Any] = {
     "POST api/v1/orgs/<slug:org>/connections/<slug:slug>/preview/": QUERY,
     "POST api/v1/orgs/<slug:org>/connections/<slug:slug>/describe/": QUERY,
     "POST api/v1/orgs/<slug:org>/connections/<slug:slug>/pause/": {"reason": "Maintenance"},
-    "POST api/v1/orgs/<slug:org>/members/": {"email": "new@example.com", "role": "viewer"},
     "POST api/v1/orgs/<slug:org>/connections/<slug:slug>/secrets/stage/": {"secrets": {"password": "fourth"}},
+    "POST api/v1/orgs/<slug:org>/members/": {"email": "new@example.com", "role": "viewer"},
     "PATCH api/v1/orgs/<slug:org>/members/<uuid:member>/": {"role": "analyst"},
     "POST api/v1/orgs/<slug:org>/api-keys/": {"name": "New", "role": "viewer"},
 }
@@ -176,9 +177,7 @@ def with_sessions(acme: Tenant, globex: Tenant, superuser: Any) -> dict[str, Ask
     """Everybody with a browser. The superuser has entered ``acme``."""
     platform = Client()
     platform.force_login(superuser, backend="connections.admin.backend.MembershipBackend")
-    session = platform.session
-    session["organisation"] = acme.slug
-    session.save()
+    platform.post("/admin/organisation/", {"organisation": acme.slug, "reason": "To see what every route answers"})
     found = {"nobody": Asker(Client()), "foreign": Asker(globex.browser("admin")), "superuser": Asker(platform)}
     return found | {role: Asker(acme.browser(role)) for role in acme.keys}
 

@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from connections.models import Organisation
-from connections.services import tenancy, walls
+from connections.services import tenancy, visits, walls
 from connections.services.actor import Actor
 from connections.services.errors import NotFound
 
@@ -50,8 +50,14 @@ def require_actor(request: HttpRequest) -> Actor:
     return found
 
 
-def enter(request: HttpRequest, slug: str) -> Actor:
-    """Make ``slug`` the active organisation. Raises ``NotFound`` where the user does not belong."""
+def enter(request: HttpRequest, slug: str, reason: str | None = None) -> Actor:
+    """Make ``slug`` the active organisation. Raises ``NotFound`` where the user does not belong.
+
+    A superuser who is no member gives a ``reason``: then a visit begins. Raises ``Invalid`` where that is none.
+    """
+    if reason is not None:
+        visit = visits.begin(request.user, slug, reason, *_trail(request))
+        request.session[visits.SESSION_KEY] = visits.kept(visit)
     found = _actor_of(request, slug)
     request.session[SESSION_KEY] = found.organisation.slug
     setattr(request, _CACHE, None)
@@ -85,6 +91,8 @@ def _wanted(request: HttpRequest, choices: tuple[Organisation, ...]) -> list[str
 
 
 def _actor_of(request: HttpRequest, slug: str) -> Actor:
-    return tenancy.actor_of(
-        request.user, slug, getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None
-    )
+    return tenancy.actor_of(request.user, slug, *_trail(request), visit=visits.of_session(request.session))
+
+
+def _trail(request: HttpRequest) -> tuple[str, str | None]:
+    return getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None

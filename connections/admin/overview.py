@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
-from connections.models import Connection, Role
-from connections.services import connections
+from connections.models import Connection, Event, Role
+from connections.services import connections, visits
 from connections.services.actor import Actor
 
 SHOWN = 8
@@ -25,6 +25,7 @@ class Overview:
     failing: list[Connection]
     recent: list[Connection]
     may_add: bool
+    visits: list[Event]
 
 
 def overview(actor: Actor) -> Overview:
@@ -42,4 +43,5 @@ def overview(actor: Actor) -> Overview:
         failing=list(rows.filter(status_ok=False, paused_at=None).order_by("-status_at")[:SHOWN]),
         recent=list(rows.order_by("-updated_at", "-pk")[:SHOWN]),
         may_add=actor.may(Role.EDITOR),
+        visits=list(visits.recent(actor)[:SHOWN]) if actor.may(Role.ADMIN) else [],
     )

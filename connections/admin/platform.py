@@ -16,7 +16,7 @@ from connections.adapters.egress import Opening
 from connections.adapters.registry import registry
 from connections.admin.tenant import PlatformAdmin
 from connections.models import Organisation
-from connections.services import budgets, standing, tenancy
+from connections.services import budgets, standing, tenancy, visits
 from connections.services.references import Pattern
 
 
@@ -145,7 +145,7 @@ class OrganisationAdmin(PlatformAdmin):
             made = tenancy.found(request.user, values["slug"], values["name"], *asking)
             obj.pk, obj.slug = made.pk, made.slug
             obj._state.adding = False
-        tenancy.configure(tenancy.actor_of(request.user, obj.slug, *asking), wanted)
+        tenancy.configure(visits.as_platform(request.user, obj, *asking), wanted)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """The organisation's own events have it."""

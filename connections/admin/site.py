@@ -5,17 +5,15 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
-from django.utils.translation import gettext as _
+from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy
 
-from connections.admin import organisation
+from connections.admin import entering, organisation
 from connections.admin.overview import overview
-from connections.services import events
 from connections.services.errors import Forbidden, NotFound
 
 # Stock views that no page here uses, and that would be one more way to ask for rows.
@@ -60,7 +58,11 @@ class CatalogueAdminSite(admin.AdminSite):
         stock: list[URLPattern | URLResolver] = [
             pattern for pattern in super().get_urls() if getattr(pattern, "name", None) not in UNUSED
         ]
-        return [path("organisation/", self.admin_view(self.switch_view), name="switch"), *stock]
+        return [
+            path("organisation/", self.admin_view(self.switch_view), name="switch"),
+            path("settings/", self.admin_view(self.settings_view), name="settings"),
+            *stock,
+        ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """What the organisation has, and what is wrong with it."""
@@ -69,14 +71,9 @@ class CatalogueAdminSite(admin.AdminSite):
         return super().index(request, {**shown, **(extra_context or {})})
 
     def switch_view(self, request: HttpRequest) -> HttpResponse:
-        """Make another organisation the active one. A superuser who is no member leaves an event there."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        try:
-            actor = organisation.enter(request, request.POST.get("organisation", ""))
-        except NotFound:
-            raise Http404 from None
-        if actor.kind == "superuser":
-            events.record(actor, "organisation.enter", actor.organisation)
-        messages.info(request, _("You are now in %(name)s.") % {"name": actor.organisation.name})
-        return HttpResponseRedirect(reverse("admin:index", current_app=self.name))
+        """Make another organisation the active one."""
+        return entering.switch(self, request)
+
+    def settings_view(self, request: HttpRequest) -> HttpResponse:
+        """What the active organisation's administrators decide of it."""
+        return entering.settings(self, request)

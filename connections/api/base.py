@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from connections.adapters.schema import Problem, pointer_told
 from connections.api.middleware import request_id
 from connections.models import APIKey, Connection, Role
-from connections.services import api_keys, connections, events, tenancy, walls
+from connections.services import api_keys, connections, events, tenancy, visits, walls
 from connections.services.actor import Actor
 from connections.services.errors import Forbidden, Invalid, NotFound
 
@@ -98,7 +98,8 @@ class OrganisationView(View):
     def _actor(self, request: Request, slug: str) -> Actor:
         if not isinstance(request.auth, APIKey):
             with walls.platform():
-                found = tenancy.actor_of(request.user, slug, *_trail(request))
+                visit = visits.of_session(request._request.session)
+                found = tenancy.actor_of(request.user, slug, *_trail(request), visit=visit)
                 walls.enter(found.organisation_id)
             return found
         if request.auth.organisation.slug != slug:

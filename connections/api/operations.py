@@ -65,7 +65,15 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         )
     },
     "organisations": {"GET": Operation("Your organisations", whole(ref("Organisation")), errors=(401, 405, 406))},
-    "organisation": {"GET": Operation("One organisation and your role", ref("OwnOrganisation"))},
+    "organisation": {
+        "GET": Operation("One organisation and your role", ref("OwnOrganisation")),
+        "PATCH": Operation(
+            "Decide what the organisation itself decides",
+            ref("OwnOrganisation"),
+            body=obj((), accepts_unsafe_roles=shapes.FLAG),
+            errors=CHANGE,
+        ),
+    },
     "connections": {
         "GET": Operation(
             "List connections",

@@ -233,7 +233,9 @@ COMPONENTS: dict[str, Shape] = {
     "Source": obj(tuple(_SOURCE), **_SOURCE),
     "SourceDetail": obj((*_SOURCE, "config_schema", "query_schema"), **_SOURCE, config_schema=FREE, query_schema=FREE),
     "Organisation": obj(tuple(_ORGANISATION), **_ORGANISATION),
-    "OwnOrganisation": obj((*_ORGANISATION, "role"), **_ORGANISATION, role=ROLE),
+    "OwnOrganisation": obj(
+        (*_ORGANISATION, "role", "accepts_unsafe_roles"), **_ORGANISATION, role=ROLE, accepts_unsafe_roles=FLAG
+    ),
     "Connection": obj(tuple(_CONNECTION), **_CONNECTION),
     "OneConnection": obj((*_CONNECTION, "use"), **_CONNECTION, use={"anyOf": [_USE, {"type": "null"}]}),
     "Staged": obj(

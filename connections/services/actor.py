@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from connections.models import Connection, Organisation, Role
@@ -13,6 +14,17 @@ from connections.services.errors import Forbidden, NotFound
 class Owned(Protocol):
     @property
     def organisation_id(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A superuser's look into an organisation that is not theirs: why, and until when."""
+
+    id: str
+    organisation_id: uuid.UUID
+    person_id: int
+    reason: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +44,7 @@ class Actor:
     user_id: int | None = None
     membership_id: uuid.UUID | None = None
     reach: frozenset[uuid.UUID] | None = None
+    visit: Visit | None = None
 
     @property
     def organisation_id(self) -> uuid.UUID:

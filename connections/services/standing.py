@@ -59,6 +59,7 @@ def holder(actor: Actor, connection: Connection | None) -> Holder:
         actor.user_id,
         actor.membership_id,
         connection.pk if connection is not None else None,
+        actor.visit.until if actor.visit is not None else None,
     )
 
 

@@ -10,11 +10,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from connections.adapters.schema import Problem
 from connections.models import Membership, Organisation, Role
-from connections.services import budgets, events, standing, vault, walls
-from connections.services.actor import Actor
+from connections.services import budgets, events, standing, vault, visits, walls
+from connections.services.actor import Actor, Visit
 from connections.services.errors import Conflict, Forbidden, Invalid, NotFound
 
 
@@ -53,7 +54,7 @@ def found(person: Any, slug: str, name: str, request_id: str = "", ip: str | Non
         raise Forbidden("Only the platform's superusers may make an organisation.")
     with transaction.atomic():
         organisation = create_organisation(slug, name)
-        events.record(actor_of(person, slug, request_id, ip), "organisation.create", organisation)
+        events.record(visits.as_platform(person, organisation, request_id, ip), "organisation.create", organisation)
     return organisation
 
 
@@ -78,6 +79,27 @@ def configure(actor: Actor, values: dict[str, Any]) -> Organisation:
     return row
 
 
+def decide(actor: Actor, values: dict[str, Any]) -> Organisation:
+    """Change what an organisation's own administrators decide: ``accepts_unsafe_roles``. Its events tell.
+
+    Whoever only visits cannot consent in its name.
+    """
+    actor.require(Role.ADMIN)
+    if actor.membership_id is None:
+        raise Forbidden("Only the organisation's own administrators decide this.")
+    accepts = values.get("accepts_unsafe_roles", actor.organisation.accepts_unsafe_roles)
+    if not isinstance(accepts, bool):
+        raise Invalid.at("/accepts_unsafe_roles", "true or false.")
+    with transaction.atomic():
+        row = Organisation.objects.select_for_update().get(pk=actor.organisation_id)
+        if row.accepts_unsafe_roles != accepts:
+            changes = {"accepts_unsafe_roles": [row.accepts_unsafe_roles, accepts]}
+            row.accepts_unsafe_roles = accepts
+            row.save(update_fields=["accepts_unsafe_roles"])
+            events.record(actor, "organisation.decide", row, changes=changes)
+    return row
+
+
 def organisations(person: Any) -> QuerySet[Organisation]:
     """Where a user belongs; a superuser sees all."""
     found = Organisation.objects.filter(suspended_at=None)
@@ -85,8 +107,11 @@ def organisations(person: Any) -> QuerySet[Organisation]:
 
 
 @walls.platform()
-def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None) -> Actor:
-    """The user as an actor in the organisation ``slug``. Raises ``NotFound`` where the user does not belong."""
+def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None, visit: Visit | None = None) -> Actor:
+    """The user as an actor in the organisation ``slug``. Raises ``NotFound`` where the user does not belong.
+
+    A superuser who is no member belongs there for the time of a ``visit``.
+    """
     if not person.is_active:
         raise NotFound
     found = {"kind": "user", "id": str(person.pk), "label": person.get_username()}
@@ -99,10 +124,12 @@ def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None
     if membership is not None:
         role = Role(membership.role)
         return Actor(**found, **common, organisation=membership.organisation, role=role, membership_id=membership.pk)
-    organisation = Organisation.objects.filter(slug=slug).first() if person.is_superuser else None
+    if visit is None or visit.person_id != person.pk or visit.until <= timezone.now():
+        raise NotFound(organisation=slug)
+    organisation = Organisation.objects.filter(slug=slug, pk=visit.organisation_id).first()
     if organisation is None:
         raise NotFound(organisation=slug)
-    return Actor(**{**found, "kind": "superuser"}, **common, organisation=organisation, role=Role.ADMIN)
+    return visits.as_platform(person, organisation, request_id, ip, visit)
 
 
 @walls.platform()

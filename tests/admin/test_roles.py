@@ -206,7 +206,7 @@ def test_a_key_that_would_never_have_worked_is_refused(acme):
 def test_a_superuser_who_is_no_member_is_told_why_there_is_no_key(acme, superuser):
     browser = Client()
     browser.force_login(superuser, backend="connections.admin.backend.MembershipBackend")
-    browser.post("/admin/organisation/", {"organisation": "acme"})
+    browser.post("/admin/organisation/", {"organisation": "acme", "reason": "To see what there is"})
     html = browser.post("/admin/connections/apikey/add/", {"name": "x", "role": "viewer"}).content.decode()
     assert "join the organisation" in html
 

@@ -283,9 +283,9 @@ def test_a_superuser_enters_an_organisation_by_the_switch_and_leaves_an_event(ac
     browser.force_login(superuser, backend="connections.admin.backend.MembershipBackend")
     assert "Shop" not in browser.get("/admin/").content.decode()
     assert browser.get(LIST).status_code == 403
-    browser.post("/admin/organisation/", {"organisation": "acme"})
+    browser.post("/admin/organisation/", {"organisation": "acme", "reason": "Somebody asked for help"})
     assert "Shop" in browser.get(LIST).content.decode()
-    seen = acme.browser("admin").get("/admin/connections/event/?action=organisation.enter").content.decode()
+    seen = acme.browser("admin").get("/admin/connections/event/?action=organisation.visit").content.decode()
     assert "platform" in seen
 
 
@@ -311,10 +311,9 @@ def test_a_superuser_makes_and_changes_organisations_and_the_record_tells(superu
     assert made.suspended_at is not None
     assert "nowhere" in browser.post(path, {**sent, "egress": "nowhere"}).content.decode()
     assert "There is no source" in browser.post(path, {**sent, "sources": "oracle9"}).content.decode()
-    browser.post("/admin/organisation/", {"organisation": "initech"})
     made.suspended_at = None
     made.save()
-    browser.post("/admin/organisation/", {"organisation": "initech"})
+    browser.post("/admin/organisation/", {"organisation": "initech", "reason": "To read its record"})
     assert "organisation.change" in browser.get("/admin/connections/event/").content.decode()
 
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from connections.api import representations
 from connections.api.base import OrganisationView, View
 from connections.api.pagination import NewestFirst
-from connections.models import APIKey, Role
+from connections.models import APIKey, Organisation, Role
 from connections.services import api_keys, events, tenancy, walls
 from connections.services.errors import NotFound
 
@@ -28,10 +28,17 @@ class OrganisationList(View):
 
 
 class OrganisationDetail(OrganisationView):
-    rights = {"GET": Role.VIEWER}
+    rights = {"GET": Role.VIEWER, "PATCH": Role.ADMIN}
 
     def get(self, request: Request, org: str) -> Response:
-        return Response({**representations.organisation(self.actor.organisation), "role": self.actor.role})
+        return self._shown(self.actor.organisation)
+
+    def patch(self, request: Request, org: str) -> Response:
+        return self._shown(tenancy.decide(self.actor, self.json(("accepts_unsafe_roles",))))
+
+    def _shown(self, row: Organisation) -> Response:
+        own = {"role": self.actor.role, "accepts_unsafe_roles": row.accepts_unsafe_roles}
+        return Response({**representations.organisation(row), **own})
 
 
 class MemberList(OrganisationView):

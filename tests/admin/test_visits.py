@@ -1,0 +1,166 @@
+"""A superuser looks into an organisation: never by accident, not for long, and the organisation reads why."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from connections.models import Connection, Event, Membership
+from connections.services import connections, standing, tenancy, visits
+from connections.services.connections import Change
+from connections.services.errors import Invalid, NotFound
+from tests.catalogue import CANARY, Tenant
+
+REASON = "Ticket 4711: previews of the shop fail"
+LIST = "/admin/connections/connection/"
+API = "/api/v1/orgs/acme/connections/"
+
+
+@pytest.fixture
+def platform(superuser: Any) -> Client:
+    browser = Client()
+    browser.force_login(superuser, backend="connections.admin.backend.MembershipBackend")
+    return browser
+
+
+def look_in(browser: Client, slug: str = "acme", **sent: str) -> Any:
+    return browser.post("/admin/organisation/", {"organisation": slug, **sent})
+
+
+def test_a_reason_is_asked_for_before_anything_is_seen(acme: Tenant, platform: Client) -> None:
+    acme.sqlite("Shop")
+    asked = look_in(platform)
+    assert asked.status_code == 200
+    assert "Why do you look into Acme Air?" in asked.content.decode()
+    assert "Shop" not in asked.content.decode()
+    assert platform.get(LIST).status_code == 403
+    assert platform.get(API).status_code == 404
+    assert not Event.objects.filter(action=visits.ACTION).exists()
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "because", "a  b      c     ", "x" * 501])
+def test_a_reason_that_says_nothing_is_refused(acme: Tenant, platform: Client, reason: str) -> None:
+    assert look_in(platform, reason=reason).status_code == 200
+    assert platform.get(LIST).status_code == 403
+    assert not Event.objects.filter(action=visits.ACTION).exists()
+
+
+def test_the_organisation_reads_who_came_and_why_and_what_they_did(acme: Tenant, platform: Client) -> None:
+    acme.sqlite("Shop")
+    assert look_in(platform, reason=REASON).status_code == 302
+    assert "Shop" in platform.get(LIST).content.decode()
+    changed = platform.patch(f"{API}shop/", {"description": "Mended"}, content_type="application/json")
+    assert changed.status_code == 200
+    shown = acme.api("admin").get("events/").json()["results"]
+    by_action = {event["action"]: event for event in shown if event["actor"]["kind"] == "superuser"}
+    came, did = by_action[visits.ACTION], by_action["connection.update"]
+    assert came["actor"]["label"] == "platform (platform)"
+    assert came["detail"]["visit"]["reason"] == REASON
+    assert did["detail"]["visit"] == came["detail"]["visit"]
+    assert uuid.UUID(came["detail"]["visit"]["id"])
+    overview = acme.browser("admin").get("/admin/").content.decode()
+    assert REASON in overview
+    assert REASON not in acme.browser("editor").get("/admin/").content.decode()
+    record = acme.browser("admin").get("/admin/connections/event/?action=organisation.visit").content.decode()
+    assert "platform (platform)" in record
+
+
+def test_a_visit_ends_by_itself(acme: Tenant, platform: Client) -> None:
+    look_in(platform, reason=REASON)
+    session = platform.session
+    session[visits.SESSION_KEY] = {**session[visits.SESSION_KEY], "until": timezone.now().isoformat()}
+    session.save()
+    assert platform.get(LIST).status_code == 403
+    assert platform.get(API).status_code == 404
+    assert look_in(platform).status_code == 200
+
+
+def test_a_visit_is_to_one_organisation(acme: Tenant, globex: Tenant, platform: Client) -> None:
+    look_in(platform, reason=REASON)
+    assert platform.get("/api/v1/orgs/globex/connections/").status_code == 404
+    assert look_in(platform, "globex").status_code == 200
+    assert platform.get(API).status_code == 200
+    look_in(platform, "globex", reason=REASON)
+    assert platform.get("/api/v1/orgs/globex/connections/").status_code == 200
+    assert platform.get(API).status_code == 404
+
+
+def test_whoever_is_no_superuser_begins_no_visit(acme: Tenant, globex: Tenant) -> None:
+    browser = globex.browser("admin")
+    assert look_in(browser, reason=REASON).status_code == 404
+    assert browser.get(API).status_code == 404
+    with pytest.raises(NotFound):
+        visits.begin(globex.people["admin"], "acme", REASON)
+
+
+def test_a_superuser_who_is_a_member_needs_no_reason(acme: Tenant, platform: Client, superuser: Any) -> None:
+    Membership.objects.create(organisation=acme.organisation, user=superuser, role="viewer")
+    assert look_in(platform).status_code == 302
+    assert platform.patch(f"{API}x/", {}, content_type="application/json").status_code == 404
+    assert platform.post(API, {}, content_type="application/json").status_code == 403
+
+
+def test_another_persons_visit_opens_nothing(acme: Tenant, superuser: Any) -> None:
+    visit = visits.begin(superuser, "acme", REASON)
+    assert tenancy.actor_of(superuser, "acme", visit=visit).visit == visit
+    for wrong in (
+        replace(visit, person_id=superuser.pk + 1),
+        replace(visit, organisation_id=uuid.uuid4()),
+        replace(visit, until=timezone.now()),
+    ):
+        with pytest.raises(NotFound):
+            tenancy.actor_of(superuser, "acme", visit=wrong)
+    with pytest.raises(Invalid):
+        visits.begin(superuser, "acme", None)
+    with pytest.raises(NotFound):
+        visits.begin(superuser, "nowhere", REASON)
+
+
+def test_what_runs_for_a_visit_ends_with_it(acme: Tenant, superuser: Any) -> None:
+    visit = visits.begin(superuser, "acme", REASON)
+    actor = tenancy.actor_of(superuser, "acme", visit=visit)
+    lasting = standing.holder(actor, acme.sqlite())
+    ended = replace(lasting, until=timezone.now() - timedelta(seconds=1))
+    assert standing.fallen({lasting, ended}) == {ended}
+    superuser.is_superuser = False
+    superuser.save()
+    assert standing.fallen({lasting}) == {lasting}
+
+
+def test_no_secret_can_be_read_back_on_a_visit(acme: Tenant, platform: Client) -> None:
+    config = {"host": "db.example.com", "database": "x", "user": "x"}
+    change = Change(name="Warehouse", config=config, secrets={"password": CANARY})
+    row = connections.create(acme.actor("editor"), "postgresql", change)
+    look_in(platform, reason=REASON)
+    for path in (
+        f"{API}warehouse/",
+        API,
+        reverse("admin:connections_connection_change", args=[row.pk]),
+        LIST,
+        "/admin/connections/event/",
+        "/api/v1/orgs/acme/events/",
+    ):
+        answer = platform.get(path)
+        assert answer.status_code == 200
+        assert CANARY.encode() not in answer.content
+        assert b"C4n4ry" not in answer.content
+    moved = platform.patch(f"{API}warehouse/", {"config": {"host": "elsewhere.example.com"}}, "application/json")
+    assert (moved.status_code, moved.json()["code"]) == (400, "reentry_required")
+    assert Connection.objects.get(pk=row.pk).config["host"] == "db.example.com"
+
+
+def test_whoever_only_visits_makes_no_key_and_consents_to_nothing(acme: Tenant, platform: Client) -> None:
+    look_in(platform, reason=REASON)
+    key = {"name": "Back door", "role": "admin"}
+    assert platform.post("/api/v1/orgs/acme/api-keys/", key, "application/json").status_code == 400
+    consent = {"accepts_unsafe_roles": True}
+    assert platform.patch("/api/v1/orgs/acme/", consent, "application/json").status_code == 403
+    acme.organisation.refresh_from_db()
+    assert acme.organisation.accepts_unsafe_roles is False
