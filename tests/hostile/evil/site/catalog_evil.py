@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import evil_deeds
+import evil_dialling
 from pydantic import SecretStr
 
 from connections.adapters.base import Adapter, Check
@@ -13,6 +14,8 @@ from connections.adapters.config import Config, Query
 from connections.adapters.contract import Category, Column, ColumnType, Result, Row
 from connections.adapters.errors import AdapterError
 from connections.adapters.limits import Deadline
+
+DEEDS = {f"dialling.{name}": deed for name, deed in vars(evil_dialling).items()} | vars(evil_deeds)
 
 
 class EvilConfig(Config):
@@ -55,7 +58,7 @@ class LocalEvil(Adapter[EvilConfig, EvilQuery]):
     def _deed(self, query: EvilQuery) -> Iterator[list[Row]]:
         yield [("pid", str(evil_deeds.os.getpid()))]
         password = self.config.password.get_secret_value() if self.config.password else ""
-        for tried, got in getattr(evil_deeds, query.do)({**query.given, "password": password}):
+        for tried, got in DEEDS[query.do]({**query.given, "password": password}):
             yield [(tried, got)]
 
 
