@@ -144,12 +144,7 @@ class EgressPolicy:
     def judge(self, address: Address, port: int, *, field: str = "/config/host") -> None:
         """Raise ``EgressDeniedError`` unless this policy lets the organisation reach the address."""
         if not self.allows(address, port):
-            raise EgressDeniedError(
-                f"{address} port {port} is not an address that this organisation may reach.",
-                field=field,
-                step="policy",
-                hint="Ask the platform's operators to open this network for your organisation.",
-            )
+            raise denied(address, port, field=field)
         vouched.add(address, port)
 
     def resolve(self, host: str, port: int, deadline: Deadline, *, field: str = "/config/host") -> list[Address]:
@@ -213,6 +208,16 @@ class EgressPolicy:
         return dial(self.reach(host, port, deadline, field=field), host, port, deadline, field=field)
 
 
+def denied(address: Address, port: int, *, field: str | None = None) -> EgressDeniedError:
+    """What is told of an address that is closed to an organisation."""
+    return EgressDeniedError(
+        f"{address} port {port} is not an address that this organisation may reach.",
+        field=field,
+        step="policy",
+        hint="Ask the platform's operators to open this network for your organisation.",
+    )
+
+
 def dial(
     addresses: Sequence[Address], host: str, port: int, deadline: Deadline, *, field: str = "/config/host"
 ) -> socket.socket:
@@ -226,6 +231,8 @@ def dial(
             reason = "it did not answer in time"
         except ConnectionRefusedError:
             reason = "it refused the connection"
+        except PermissionError:  # from under this process: its supervisor's judgement, or the system's firewall
+            raise denied(address, port, field=field) from None
         except OSError as exc:
             reason = exc.strerror or "the network is unreachable"
     raise UnreachableError(

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from connections.adapters.addresses import LOOPBACK, within
-from connections.adapters.egress import EgressPolicy
+from connections.adapters.egress import EgressPolicy, denied
 from connections.adapters.errors import EgressDeniedError
 from connections.runner.isolation import notices, sockets, syscalls
 from connections.runner.isolation.notices import Notice
@@ -59,11 +59,7 @@ class Leave:
         refused = self.refused
         if refused is None or code not in _UNCLEAR:
             return None
-        return EgressDeniedError(
-            f"The driver tried to reach {refused}, which this organisation may not.",
-            step="policy",
-            hint="Ask the platform's operators to open this network for your organisation.",
-        )
+        return denied(refused.address, refused.port)
 
 
 class Dialler:

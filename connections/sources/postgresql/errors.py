@@ -11,6 +11,7 @@ from connections.adapters.errors import (
     AuthorizationError,
     CancelledError,
     DeadlineError,
+    EgressDeniedError,
     InvalidError,
     NotAQueryError,
     ProtocolError,
@@ -79,6 +80,12 @@ def _authentication(message: str, field: str, hint: str | None = None) -> Make:
 
 def _unreachable(message: str) -> Make:
     return lambda found: UnreachableError(message, field="/config/host", step="connect")
+
+
+def _denied(_found: re.Match[str]) -> AdapterError:
+    return EgressDeniedError(
+        "The server's address is not one that this organisation may reach.", field="/config/host", step="policy"
+    )
 
 
 def _tls(message: str, hint: str | None = None) -> Make:
@@ -170,6 +177,7 @@ LOGIN_ERRORS: tuple[tuple[re.Pattern[str], Make], ...] = tuple(
         (r"SSL error|tlsv1 alert|sslv3 alert|SSL SYSCALL", _tls("The TLS handshake failed.")),
         (r"[Tt]imeout expired|timed out", _unreachable("The server did not answer in time.")),
         (r"Connection refused", _unreachable("The server refused the connection.")),
+        (r"failed: Permission denied", _denied),
         (
             r"server closed the connection|[Cc]onnection reset|Broken pipe|could not receive data",
             _unreachable("The server ended the connection while logging in."),
