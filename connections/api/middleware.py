@@ -7,12 +7,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.template.response import SimpleTemplateResponse
-from django.urls import get_resolver
+from django.urls import ResolverMatch, get_resolver
 from django.utils import translation
 from django.utils.module_loading import import_string
 
@@ -77,10 +78,16 @@ def _chain(names: list[str]) -> Handler:
 
 def _answer(request: HttpRequest) -> HttpResponse:
     translation.deactivate()  # this thread may have served a browser with a language of its own
-    match = get_resolver().resolve(request.path_info)
+    match = _resolve(request.path_info)
     request.resolver_match = match
     response: HttpResponse = match.func(request, *match.args, **match.kwargs)
     return response.render() if isinstance(response, SimpleTemplateResponse) else response
+
+
+@lru_cache(1024)
+def _resolve(path: str) -> ResolverMatch:
+    """What answers ``path``: the same for as long as this process runs."""
+    return get_resolver().resolve(path)
 
 
 def _believe_proxies(request: HttpRequest, count: int) -> None:

@@ -41,20 +41,16 @@ def record(
     _insert(insert, actor, action, organisation_id=actor.organisation_id, **of, **told)
 
 
-def started(actor: Actor, action: str, thing: Recorded, detail: dict[str, Any]) -> Wait:
-    """Commit that something ``started``; what is returned waits until no loss of power can undo that.
+def commit(
+    actor: Actor, action: str, thing: Recorded, *, result: str, code: str = "", detail: dict[str, Any] | None = None
+) -> Wait:
+    """``record``, committed at once; what is returned waits until no loss of power can undo that.
 
-    The work may begin at once, and be heard of when that wait is over.
+    Work that ``started`` so may begin, and be heard of when that wait is over. The wait for one event is one for all
+    before it.
     """
-    return _insert(
-        insert_now_sync_later,
-        actor,
-        action,
-        organisation_id=actor.organisation_id,
-        **_about(thing),
-        result="started",
-        detail=detail,
-    )
+    told = {"result": result, "code": code, "detail": detail or {}}
+    return _insert(insert_now_sync_later, actor, action, organisation_id=actor.organisation_id, **_about(thing), **told)
 
 
 def _about(thing: Recorded | None, label: str | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from connections.adapters.limits import Budget
 from connections.models import Connection
-from connections.services import budgets, drafts, state
+from connections.services import budgets, drafts, jobs, state
 from connections.services.errors import VersionConflict
 from connections.services.sources import AdapterClass
 
@@ -21,6 +21,7 @@ class Ground:
     export: Budget
     timeout: float
     timeout_max: float
+    terms: jobs.Terms
 
     def budget(self, format_: str) -> Budget:
         return self.preview if format_ == "json" else self.export
@@ -37,6 +38,7 @@ def ground(connection: Connection) -> Ground:
         export=budgets.export(organisation),
         timeout=min(most, float(budgets.limit(organisation, "preview_timeout"))),
         timeout_max=most,
+        terms=jobs.terms(organisation),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,38 @@ from connections.services.actor import Actor
 from connections.services.here import runner_here
 
 
-def egress(organisation: Organisation) -> EgressPolicy:
-    """What this organisation's adapters may reach."""
-    return EgressPolicy(
-        openings=tuple(Opening.parse(text) for text in (*settings.CATALOG_EGRESS_ALLOW, *organisation.egress)),
-        own=own.places(),
-        own_names=own.names(),
-        loopback=settings.CATALOG_EGRESS_LOOPBACK,
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an organisation's jobs may reach and use, as its row and the deployment's settings have it."""
+
+    organisation: str
+    openings: tuple[str, ...]
+    root: str
+    allow_unsafe_roles: bool
+    connection_limit: int
+    organisation_limit: int
+
+
+def terms(organisation: Organisation) -> Terms:
+    return Terms(
+        organisation=str(organisation.pk),
+        openings=(*settings.CATALOG_EGRESS_ALLOW, *organisation.egress),
+        root=str(files_root(organisation)),
+        allow_unsafe_roles=budgets.unsafe_roles(organisation),
+        connection_limit=int(budgets.limit(organisation, "connection_jobs")),
+        organisation_limit=int(budgets.limit(organisation, "organisation_jobs")),
     )
+
+
+def egress(openings: tuple[str, ...]) -> dict[str, Any]:
+    """What an organisation's adapters may reach, as a job has it: ``openings`` besides what is open to all."""
+    return _egress(openings, own.places(), own.names(), settings.CATALOG_EGRESS_LOOPBACK)
+
+
+@lru_cache(1024)
+def _egress(openings: tuple[str, ...], places: tuple[Opening, ...], names: tuple[str, ...], loopback: bool) -> Any:
+    parsed = tuple(Opening.parse(text) for text in openings)
+    return EgressPolicy(openings=parsed, own=places, own_names=names, loopback=loopback).as_dict()
 
 
 def files_root(organisation: Organisation) -> Path:
@@ -44,12 +70,14 @@ def submit(
     timeout: float,
     connection: Connection | None = None,
     limits: Budget | None = None,
+    on: Terms | None = None,
 ) -> Run:
-    """Hand one job to the runner. ``timeout`` is in seconds and counts from now.
+    """Hand one job to the runner. ``timeout`` is in seconds and counts from now; ``on`` are terms known already.
 
     ``open_settings`` is called when a worker has no warm adapter; what it returns goes down that worker's pipe only.
     """
     organisation = actor.organisation
+    on = on or terms(organisation)
     until = time.monotonic() + timeout
 
     def opened() -> dict[str, Any]:
@@ -58,7 +86,7 @@ def submit(
 
     job = Job(
         id=actor.request_id,
-        organisation=str(organisation.pk),
+        organisation=on.organisation,
         connection=str(connection.pk) if connection else None,
         access_version=connection.access_version if connection else 0,
         source=source,
@@ -66,11 +94,11 @@ def submit(
         arguments=arguments,
         timeout=timeout,
         budget=limits or budgets.preview(organisation),
-        egress=egress(organisation).as_dict(),
-        root=str(files_root(organisation)),
-        allow_unsafe_roles=budgets.unsafe_roles(organisation),
-        connection_limit=int(budgets.limit(organisation, "connection_jobs")),
-        organisation_limit=int(budgets.limit(organisation, "organisation_jobs")),
+        egress=egress(on.openings),
+        root=on.root,
+        allow_unsafe_roles=on.allow_unsafe_roles,
+        connection_limit=on.connection_limit,
+        organisation_limit=on.organisation_limit,
         host_limit=settings.CATALOG_HOST_JOBS,
         epoch=references.epoch(connection.pk, organisation, vault.references_of(connection)) if connection else "",
     )

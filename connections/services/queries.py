@@ -90,7 +90,7 @@ class Stream:
         self._finished = True
         result, code, sent = self._outcome
         page = self.end.get("page") or {}
-        self._entry.write(result, code, rows=page.get("returned"), bytes=sent)
+        self._entry.end(result, code, rows=page.get("returned"), bytes=sent)
         self._entry.count()
 
 
@@ -129,10 +129,11 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
             timeout=timeout,
             connection=ground.connection,
             limits=limits,
+            on=ground.terms,
         )
         head = _head(run, durable)
     except BaseException as exc:
-        entry.write("failed", events.code_of(exc))
+        entry.end("failed", events.code_of(exc))
         raise
     return Stream(entry, run, head)
 
@@ -278,12 +279,13 @@ class _Entry:
         }
 
     def begin(self) -> Wait:
-        return events.started(self._actor, self._action, self._connection, self._detail)
+        return events.commit(self._actor, self._action, self._connection, result="started", detail=self._detail)
 
     def count(self) -> None:
         """Count a read that the source answered, in memory."""
         uses.note(self._connection.pk, self._actor.organisation_id, self._actor.label)
 
-    def write(self, result: str, code: str = "", **measured: Any) -> None:
+    def end(self, result: str, code: str = "", **measured: Any) -> None:
+        """What came of it. Nobody waits for that to last: an end that is lost is written by the sweeper."""
         detail = {**self._detail, **measured}
-        events.record(self._actor, self._action, self._connection, result=result, code=code, detail=detail)
+        events.commit(self._actor, self._action, self._connection, result=result, code=code, detail=detail)

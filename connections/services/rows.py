@@ -7,6 +7,7 @@ as much again. In a transaction, or where somebody watches the statements, Djang
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,10 +16,9 @@ from typing import Any, Final
 from django.db import OperationalError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-_PLAIN: Final = (models.CharField, models.TextField, models.IntegerField)
-"""Fields whose values drivers take as they are."""
-
 Wait = Callable[[], None]
+Prepare = Callable[[Any], Any]
+_Value = tuple[str, Prepare | None, Callable[[], Any]]
 
 
 def first(alias: str, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -86,13 +86,29 @@ def _fields(model: type[models.Model], but: tuple[str, ...]) -> list[models.Fiel
 
 
 @cache
-def _insertion(model: type[models.Model], alias: str) -> tuple[str, list[tuple[models.Field[Any, Any], str, bool]]]:
-    """The statement and its fields, each with its attribute and whether its values go in as they are."""
+def _insertion(
+    model: type[models.Model], alias: str
+) -> tuple[str, list[_Value]]:
+    """The statement and, for each of its values: the attribute, what makes it the driver's, and the default."""
     quote = connections[alias].ops.quote_name
-    fields = [(field, field.attname, isinstance(field, _PLAIN)) for field in model._meta.concrete_fields]
-    names = ", ".join(quote(field.column) for field, _, _ in fields)
+    fields = list(model._meta.concrete_fields)
+    names = ", ".join(quote(field.column) for field in fields)
     marks = ", ".join("%s" for _ in fields)
-    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({marks})", fields  # noqa: S608
+    sql = f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({marks})"  # noqa: S608
+    return sql, [(field.attname, _preparation(field, alias), field.get_default) for field in fields]
+
+
+def _preparation(field: models.Field[Any, Any], alias: str) -> Prepare | None:
+    """What makes a value of ``field`` one that the driver takes; None where it takes it as it is."""
+    connection = connections[alias]
+    kind = field.target_field if isinstance(field, models.ForeignKey) else field
+    if isinstance(kind, models.CharField | models.TextField | models.IntegerField):
+        return None
+    if isinstance(kind, models.JSONField) and kind.encoder is None:
+        return json.dumps  # PostgreSQL reads it as what the column is
+    if connection.vendor == "postgresql" and isinstance(kind, models.UUIDField | models.DateTimeField):
+        return None
+    return lambda value: field.get_db_prep_save(value, connections[alias])
 
 
 def _insertion_of(
@@ -100,9 +116,9 @@ def _insertion_of(
 ) -> tuple[str, list[Any]]:
     sql, fields = _insertion(model, connection.alias)
     row = []
-    for field, name, as_it_is in fields:
-        value = values[name] if name in values else field.get_default()
-        row.append(value if as_it_is or value is None else field.get_db_prep_save(value, connection))
+    for name, prepare, default in fields:
+        value = values[name] if name in values else default()
+        row.append(value if prepare is None or value is None else prepare(value))
     return sql, row
 
 

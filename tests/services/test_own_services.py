@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from connections.adapters.egress import EgressPolicy
 from connections.adapters.errors import EgressDeniedError
 from connections.adapters.limits import Deadline
 from connections.services import jobs, own
@@ -24,7 +25,7 @@ def deployed(settings: Any, acme: Any) -> Any:
         "archive": {"ENGINE": "django.db.backends.postgresql", "HOST": "/run/postgresql", "PORT": "5433"},
     }
     acme.organisation.egress = ["0.0.0.0/0", "::/0"]
-    return jobs.egress(acme.organisation)
+    return EgressPolicy.from_dict(jobs.egress(jobs.terms(acme.organisation).openings))
 
 
 @pytest.mark.parametrize(

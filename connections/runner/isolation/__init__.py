@@ -38,6 +38,7 @@ SPARE_MEMORY: Final = 64 * 1024 * 1024
 HandOver = Callable[[int], None]
 """Gives away a descriptor; returns when the other side has its own."""
 
+_PROCESSORS: Final = os.cpu_count() or 1  # asked once: it reads a file
 _OPEN_FILES: Final = 512
 _FILE_BYTES: Final = 64 * 1024 * 1024  # files are read here; only certificates are written
 _MEMORY_CEILING: Final = 8 * 1024 * 1024 * 1024
@@ -120,7 +121,7 @@ def limit_memory(wanted: int) -> int:
 def limit_cpu(seconds: float) -> None:
     """End this process once it has computed for ``seconds`` more on every processor: it has no supervisor any more."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    granted = used.ru_utime + used.ru_stime + (seconds + 1) * (os.cpu_count() or 1)
+    granted = used.ru_utime + used.ru_stime + (seconds + 1) * _PROCESSORS
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = math.ceil(granted)
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
