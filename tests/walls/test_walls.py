@@ -65,7 +65,8 @@ def insert_is_refused(row: Any) -> None:
 
 def test_every_table_of_organisations_is_walled_for_this_login_which_owns_them(acme: Tenant) -> None:
     wall = row_security.look(connection, apps)
-    assert set(wall.walled) == {model._meta.db_table for model in (*owned(), Organisation)}
+    models: list[type[Model]] = [*owned(), Organisation]
+    assert set(wall.walled) == {model._meta.db_table for model in models}
     assert wall.in_force
     with connection.cursor() as cursor:
         cursor.execute("select bool_and(tableowner = current_user) from pg_tables where tablename like 'connections_%'")
