@@ -5,7 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export PYTHON HOST PORT
 
-.PHONY: help run test check bench lock env clean
+.PHONY: help run test check bench lock audit sbom env clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,12 @@ bench:  ## Measure beside the raw driver; ARGS goes to the benchmarks
 
 lock: env  ## Compile requirements/*.in anew; ARGS=--upgrade moves the versions
 	@exec scripts/lock $(ARGS)
+
+audit: env  ## Ask a database elsewhere about known weaknesses of the packages of the lock
+	@exec .venv/bin/python -m scripts.audit
+
+sbom: env  ## Write what the catalogue is made of to dist: CycloneDX, and a list of licences
+	@exec .venv/bin/python -m scripts.sbom
 
 env:  ## Create .venv with everything that developing needs
 	@exec scripts/env dev

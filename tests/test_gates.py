@@ -1,6 +1,7 @@
 """What no line of the package may do, told by its syntax trees."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +135,48 @@ def test_no_driver_is_imported_when_a_source_is_listed(path):
         for alias in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
     }
     assert not top & {"psycopg", "pymysql", "duckdb", "httpx", "pyarrow", "pandas", "sqlalchemy", "paramiko"}
+
+
+INSTALLERS = {"pip", "ensurepip", "setuptools", "pkg_resources", "urllib.request", "ftplib", "venv"}
+INSTALLS = re.compile(r"(?i)\s*(force\s+)?(install|load)\s+\S|.*\b(INSTALL|LOAD)\s+'?\w+'?\s*;")
+DEPLOYMENT = sorted((ROOT.parent / "catalog_project").rglob("*.py"))
+
+
+def fetches(module: ast.Module) -> list[str]:
+    """Where a module would get code at run time: it imports an installer, or has the database install an extension."""
+    found = []
+    for node in ast.walk(module):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found += [name for name in names if name in INSTALLERS or name.partition(".")[0] in INSTALLERS]
+        called = dotted(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and called in ("execute", "sql"):
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            found += [text for text in texts if INSTALLS.match(text)]
+        found += [called] if called == "install_extension" else []
+    return found
+
+
+@pytest.mark.parametrize("path", [*FILES, *DEPLOYMENT], ids=lambda path: str(path.relative_to(ROOT.parent)))
+def test_nothing_is_downloaded_or_installed_at_run_time(path):
+    assert fetches(tree(path)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pip",
+        "from urllib.request import urlretrieve",
+        "import urllib.request",
+        "from urllib import request",
+        "cursor.execute('INSTALL httpfs')",
+        "connection.sql(\"select 1; load 'httpfs';\")",
+        "connection.install_extension('httpfs')",
+    ],
+)
+def test_a_download_at_run_time_would_be_seen(text):
+    assert fetches(ast.parse(text))
 
 
 def test_the_gates_see_what_they_are_for():
