@@ -214,10 +214,15 @@ class PlatformAdmin(ExactLookups):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """All rows, for a superuser, who from here on works for the platform until the page is done."""
-        if not is_superuser(request):
-            return super().get_queryset(request).none()
-        walls.enter_platform()
+        if is_superuser(request):
+            walls.enter_platform()
         return super().get_queryset(request)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """As stock, which would tell anybody whether there is such a row before it asks who wants to know."""
+        if not is_superuser(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """As the rows: a form looks for others of the same name."""
