@@ -117,6 +117,10 @@ api/v1/docs/
     other            405 405 405 405 405 405 405
 api/v1/
     other            404 404 404 404 404 404 404
+admin/settings/
+    GET HEAD         302 403 403 403 200 200 200
+    POST             302 403 403 403 302 302 403
+    other            302 403 403 403 405 405 405
 admin/organisation/
     POST             302 404 404 404 404 404 404
     other            302 405 405 405 405 405 405
@@ -176,6 +180,10 @@ admin/connections/connection/<uuid:pk>/history/
     GET HEAD         302 200 200 200 200 404 200
     other            302 405 405 405 405 404 405
 admin/connections/connection/<uuid:pk>/history/<int:version>/restore/
+    GET HEAD         302 403 403 200 200 404 200
+    POST             302 403 403 302 302 404 302
+    other            302 403 403 405 405 404 405
+admin/connections/connection/<uuid:pk>/expiry/
     GET HEAD         302 403 403 200 200 404 200
     POST             302 403 403 302 302 404 302
     other            302 403 403 405 405 404 405

@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from connections.admin import acting, choosing, editing, labels, organisation, previewing, restoring, timeline
+from connections.admin import acting, choosing, editing, expiring, labels, organisation, previewing, restoring, timeline
 from connections.admin.filters import (
     EnvironmentFilter,
     ExpiryFilter,
@@ -83,12 +83,13 @@ class ConnectionAdmin(TenantAdmin):
         use = getattr(row, "use", None)
         if use is None:
             return ""
-        moment = use.last_used_at.strftime("%Y-%m-%d %H:%M")
-        return format_html('{}<span class="slug">{}</span>', moment, clipped(visible(use.last_used_by), 60))
+        who = visible(use.last_used_by)
+        day, moment = use.last_used_at.strftime("%Y-%m-%d"), use.last_used_at.strftime("%Y-%m-%d %H:%M")
+        return format_html('{} <span class="slug" title="{} {}">{}</span>', day, moment, who, clipped(who, 14))
 
     @admin.display(description=_("Updated"), ordering="updated_at")
     def shown_updated(self, row: Connection) -> str:
-        return row.updated_at.strftime("%Y-%m-%d %H:%M")
+        return row.updated_at.strftime("%Y-%m-%d")
 
     # Bulk actions ----------------------------------------------------------------------------------------------
 
@@ -128,6 +129,7 @@ class ConnectionAdmin(TenantAdmin):
             ("cancel/<slug:job>/", previewing.cancel, "cancel", Role.ANALYST, POST),
             ("<uuid:pk>/history/", timeline.history, "history", Role.VIEWER, GET),
             ("<uuid:pk>/history/<int:version>/restore/", restoring.restore, "restore", Role.EDITOR, GET_POST),
+            ("<uuid:pk>/expiry/", expiring.dates, "expiry", Role.EDITOR, GET_POST),
             ("<uuid:pk>/pause/", acting.pause, "pause", Role.EDITOR, GET_POST),
             ("<uuid:pk>/resume/", acting.resume, "resume", Role.EDITOR, POST),
             ("<uuid:pk>/clone/", acting.clone, "clone", Role.EDITOR, GET_POST),

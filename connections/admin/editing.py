@@ -15,9 +15,10 @@ from connections.admin import labels, rotating
 from connections.admin.drafting import Drafting, adapter_of
 from connections.admin.reports import Outcome, of_report
 from connections.admin.settings_shown import rows
+from connections.admin.visible import clipped, visible
 from connections.admin.visits import Visit, url
 from connections.models import Connection, Role
-from connections.services import pasted, sources, state, status
+from connections.services import pasted, sources, state, status, uses
 from connections.services.errors import CatalogueError, Invalid
 from connections.services.sources import AdapterClass
 
@@ -48,11 +49,11 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
     """A connection: its form for editors, its settings as they are for others."""
     if not visit.actor.may(Role.EDITOR):
         return _read_only(visit, connection)
-    adapter = adapter_of(connection)
     rotation = rotating.act(visit, connection) if rotating.asked(visit) else rotating.panel(visit, connection)
     if isinstance(rotation, HttpResponse):
         return rotation
     connection = rotation.connection if rotation is not None else connection
+    adapter = adapter_of(connection)
     drafting = Drafting(visit.actor, adapter, connection, url("parse_url", connection.source))
     outcome: Outcome | None = None
     if visit.request.method == "POST" and not rotating.asked(visit):
@@ -69,8 +70,8 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
         source=adapter,
         install=_missing_driver(adapter) if adapter else "",
         test_url=url("test", connection.pk),
-    )
         rotation=rotation,
+    )
 
 
 def test_new(visit: Visit, source: str) -> HttpResponse:
@@ -107,7 +108,7 @@ def fragment(request: HttpRequest, outcome: Outcome) -> HttpResponse:
 
 def about(visit: Visit, connection: Connection) -> dict[str, Any]:
     """What every page of one connection shows of it."""
-    last = status.last(visit.actor, connection)
+    last, use = status.last(visit.actor, connection), uses.of(visit.actor, connection)
     return {
         "connection": connection,
         "source_label": labels.source_label(connection.source),
@@ -115,6 +116,8 @@ def about(visit: Visit, connection: Connection) -> dict[str, Any]:
         "status_badge": labels.status_badge(connection),
         "explanation": state.explanation(connection),
         "warnings": state.warnings(connection),
+        "use": use,
+        "used_by": clipped(visible(use.last_used_by), 80) if use is not None else "",
         "last": of_report(last) if last else None,
     }
 

@@ -70,7 +70,7 @@ def expiry_badge(connection: Connection) -> SafeString | str:
     day = end.strftime("%Y-%m-%d")
     left = end - timezone.now()
     if left <= timedelta(0):
-        return badge("failed", "✕", _("Expired %(day)s") % {"day": day})
+        return badge("failed", "✕", day)
     if left <= timedelta(days=WARN_DAYS[-1]):
         return badge("failed" if left <= timedelta(days=WARN_DAYS[1]) else "paused", "⚠", day)
     return day

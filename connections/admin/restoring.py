@@ -4,85 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
-from connections.adapters import schema
 from connections.adapters.errors import AdapterError
-from connections.adapters.schema import Nested, Path, Problem, extra
+from connections.adapters.schema import Nested, Problem
 from connections.admin.changes import differences
+from connections.admin.drafting import references_of
 from connections.admin.editing import about
 from connections.admin.visible import visible
 from connections.admin.visits import Visit, url
-from connections.forms.rendering import ProjectTemplates
-from connections.forms.secrets import KEPT, SecretField, SecretWidget
-from connections.forms.wording import label
+from connections.forms.nodes import SECRETS
+from connections.forms.renewal import SecretsForm
 from connections.models import Connection
 from connections.services import restoring, revisions, sources, upgrading
 from connections.services.errors import CatalogueError, NotFound
 
-SECRETS = "/secrets"
-_LONG = ("textarea", "pem", "json")
-
-
-class SecretsForm(forms.Form):
-    """The secrets that a restored version may need anew, each by its dotted path. Only those in ``needed`` show."""
-
-    default_renderer = ProjectTemplates
-
-    def __init__(self, source: str, config: Nested, data: Any = None, files: Any = None) -> None:
-        super().__init__(data, files)
-        adapter = sources.find(source)
-        for path, field in schema.leaves(adapter.config_class, config) if adapter is not None else ():
-            if schema.is_secret(field):
-                long = extra(field, "widget") in _LONG
-                widget = SecretWidget({} if long else {"class": "vTextField"}, long=long)
-                self.fields[".".join(path)] = SecretField(label=label(path[-1], field), widget=widget, required=False)
-        self.needed: list[str] = []
-
-    def typed(self) -> Nested:
-        """What was entered, nested like the secrets."""
-        found: Nested = {}
-        for name, value in self.cleaned_data.items():
-            if value is not KEPT:
-                schema.put(found, tuple(name.split(".")), value)
-        return found
-
-    def add_problems(self, problems: list[Problem]) -> list[Problem]:
-        """Put problems on the secrets they are about, which then show; return the others."""
-        others = []
-        for problem in problems:
-            path: Path = tuple(problem.pointer.removeprefix(SECRETS).split("/")[1:])
-            name = ".".join(path)
-            if problem.pointer.startswith(SECRETS) and name in self.fields:
-                self.needed.append(name)
-                self.add_error(name, problem.detail)
-            else:
-                others.append(problem)
-        return others
-
-    def shown(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.needed]
-
 
 def restore(visit: Visit, connection: Connection, version: int) -> HttpResponse:
-    """Show what a restore would change; on POST, do it. Secrets that are asked for again are entered here."""
+    """Show what a restore would change; on POST, do it. Secrets that must be entered again are asked for here."""
     try:
         revision = revisions.get(visit.actor, connection, version)
     except NotFound:
         raise Http404 from None
     target = restoring.settings_of(connection, revision)
-    sent = visit.request.POST if visit.request.method == "POST" else None
-    form = SecretsForm(connection.source, target, sent, visit.request.FILES if sent is not None else None)
-    found: list[str] = []
-    if sent is not None and form.is_valid():
+    form = _form(visit, connection, target)
+    refused: list[str] = []
+    if visit.request.method == "POST":
+        secrets = form.cleaned_secrets() if form is not None and form.is_valid() else None
         try:
-            restoring.restore(visit.actor, connection, version, secrets=form.typed() or None, expected=_version(sent))
+            restoring.restore(visit.actor, connection, version, secrets=secrets, expected=_version(visit))
         except (CatalogueError, AdapterError) as exc:
-            problems = exc.problems if isinstance(exc, CatalogueError) else []
-            found = [exc.message, *(visible(problem.detail) for problem in form.add_problems(problems))]
+            refused = [visible(exc.message), *_others(form, exc.problems if isinstance(exc, CatalogueError) else [])]
         else:
             messages.success(visit.request, _("The settings of version %(number)d are back.") % {"number": version})
             return HttpResponseRedirect(url("change", connection.pk))
@@ -92,11 +46,31 @@ def restore(visit: Visit, connection: Connection, version: int) -> HttpResponse:
         **about(visit, connection),
         revision=revision,
         changes=differences("config", upgrading.config(connection), target),
-        form=form,
-        refused=found,
+        wanted=[item for item in form.items if item.bound.errors] if form is not None and refused else [],
+        refused=refused,
     )
 
 
-def _version(sent: Any) -> int | None:
-    text = str(sent.get("version", ""))
+def _form(visit: Visit, connection: Connection, target: Nested) -> SecretsForm | None:
+    """Inputs for the secrets of the earlier settings, or None where the source is gone."""
+    adapter = sources.find(connection.source)
+    if adapter is None:
+        return None
+    sent: dict[str, Any] = {}
+    if visit.request.method == "POST":
+        sent = {"data": visit.request.POST, "files": visit.request.FILES}
+    places = references_of(visit.actor, connection)
+    return SecretsForm(adapter.config_class, target, secrets_set={}, references=None if places is None else {}, **sent)
+
+
+def _others(form: SecretsForm | None, problems: list[Problem]) -> list[str]:
+    """Put problems of secrets on their inputs; return what the others say."""
+    own = [problem for problem in problems if form is not None and problem.pointer.startswith(f"/{SECRETS}/")]
+    if form is not None:
+        form.add_problems(own)
+    return [visible(problem.detail) for problem in problems if problem not in own]
+
+
+def _version(visit: Visit) -> int | None:
+    text = visit.request.POST.get("version", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

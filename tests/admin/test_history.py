@@ -34,7 +34,7 @@ def update(tenant: Tenant, row: Connection, **change: Any) -> Connection:
 
 
 def check(row: Connection, ok: bool | None, at: datetime) -> StatusCheck:
-    report = {"ok": ok, "message": "" if ok else "The server rejected the password.", "steps": []}
+    report: dict[str, Any] = {"ok": ok, "message": "" if ok else "The server rejected the password.", "steps": []}
     return StatusCheck.objects.create(
         organisation_id=row.organisation_id,
         connection=row,
@@ -115,7 +115,8 @@ def test_a_sentence_does_not_change_where_one_page_ends_and_the_next_begins(
     for role in ("admin", "viewer"):
         for size in range(1, 6):
             monkeypatch.setattr("connections.admin.timeline.PAGE", size)
-            query, parts = "", []
+            parts: list[str] = []
+            query: str | None = ""
             while query is not None:
                 html = page(acme, row, role, query)
                 parts += told(html)
@@ -191,11 +192,11 @@ def test_a_restore_that_sends_a_secret_elsewhere_asks_for_it_and_shows_it_nowher
     refused = browser.post(path, {"version": "2"})
     assert refused.status_code == 200
     (field,) = [found for found in Page(refused.content.decode()).inputs if found.get("type") == "password"]
-    assert field["name"] == "password"
-    stale = browser.post(path, {"version": "1", "password": CANARY}).content.decode()
+    name = str(field["name"])
+    stale = browser.post(path, {"version": "1", name: CANARY}).content.decode()
     assert "Load it again" in stale
     assert CANARY not in unescape(stale)
-    assert browser.post(path, {"version": "2", "password": CANARY}).status_code == 302
+    assert browser.post(path, {"version": "2", name: CANARY}).status_code == 302
     row = connections.get(acme.actor(), row.slug)
     assert (row.config["host"], vault.unseal(row)) == ("db.example.com", {"password": CANARY})
 

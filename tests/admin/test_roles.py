@@ -31,6 +31,7 @@ GET_POST: dict[str, tuple[int | None, int | None]] = {
     "connections_connection_cancel": (None, ANALYST),
     "connections_connection_history": (VIEWER, None),
     "connections_connection_restore": (EDITOR, EDITOR),
+    "connections_connection_expiry": (EDITOR, EDITOR),
     "connections_connection_pause": (EDITOR, EDITOR),
     "connections_connection_resume": (None, EDITOR),
     "connections_connection_clone": (EDITOR, EDITOR),

@@ -73,7 +73,8 @@ def test_a_restore_is_guarded_by_version_and_knows_its_members(acme: Tenant) -> 
     path = "connections/warehouse/revisions/1/restore/"
     assert api.post(path, {"version": 1}).json()["code"] == "version_conflict"
     assert api("POST", path, {}, **{"If-Match": '"1"'}).status_code == 412
-    for body in ({"config": {}}, {"secrets": "x"}, {"version": "1"}, []):
+    bodies: list[Any] = [{"config": {}}, {"secrets": "x"}, {"version": "1"}, []]
+    for body in bodies:
         assert api.post(path, body).status_code == 400
     for version in ("9", "99999999999999", "0"):
         assert api.post(f"connections/warehouse/revisions/{version}/restore/").status_code == 404

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from connections.models import Connection, ConnectionSecrets, Event
-from connections.services import connections, expiry, state, vault
+from connections.sealing.secrets import SealedSecrets
+from connections.services import connections, expiry, state
 from connections.services.connections import Change
 from connections.services.errors import Invalid
 from tests.catalogue import Tenant
@@ -165,7 +166,7 @@ def test_nothing_is_opened_to_list_what_expires(
 ) -> None:
     for name in range(3):
         row = make(acme, {"password": "2026-01-01"}, password=f"p{name}")
-    monkeypatch.setattr(vault.SealedSecrets, "open", _refuse)
+    monkeypatch.setattr(SealedSecrets, "open", _refuse)
     ConnectionSecrets.objects.filter(connection=row).update(expiries={"password": "nonsense", "x": {"at": 5}})
     with django_assert_max_num_queries(6):
         rows = list(connections.search(acme.actor("viewer"), expiring=7))
