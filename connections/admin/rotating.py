@@ -68,7 +68,7 @@ def act(visit: Visit, connection: Connection) -> Panel | HttpResponse | None:
     try:
         step(visit.actor, connection, version=_version(visit))
     except CheckFailed as exc:
-        return _shown(visit, connection, _pointing(of_report(exc.report)))
+        return _shown(visit, connection, _of_test(exc.report))
     except (CatalogueError, AdapterError) as exc:
         return _shown(visit, connection, of_error(exc))
     messages.success(visit.request, words)
@@ -89,7 +89,7 @@ def _stage(visit: Visit, connection: Connection) -> Panel | None:
         return _panel(connection, form, of_error(exc))
     except AdapterError as exc:
         return _shown(visit, connection, of_error(exc))
-    return _shown(visit, staged.connection, _pointing(of_report(staged.report)) if staged.report else _not_tried())
+    return _shown(visit, staged.connection, _of_test(staged.report) if staged.report else _not_tried())
 
 
 def _shown(visit: Visit, connection: Connection, outcome: Outcome) -> Panel | None:
@@ -127,9 +127,12 @@ def _form(visit: Visit, connection: Connection, *, bound: bool = False) -> Secre
     )
 
 
-def _pointing(outcome: Outcome) -> Outcome:
-    """``outcome``, pointing at the panel's inputs where it is about a secret."""
-    return replace(outcome, pointer=outcome.pointer.replace("/secrets/", f"{POINTER}/", 1))
+def _of_test(report: dict[str, Any]) -> Outcome:
+    """A report of pending secrets, pointing at the panel's inputs where it is about a secret."""
+    outcome = of_report(report)
+    titles = {"ok": _("The new secrets work"), "failed": _("The new secrets do not work")}
+    pointer = outcome.pointer.replace("/secrets/", f"{POINTER}/", 1)
+    return replace(outcome, pointer=pointer, title=titles.get(outcome.mark, outcome.title))
 
 
 def _not_tried() -> Outcome:

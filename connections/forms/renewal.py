@@ -55,8 +55,10 @@ class SecretsForm(forms.Form):
             made.field.widget.attrs["data-pointer"] = schema.pointer(POINTER, made.node.path)
             for mark in ("required", "data-required"):  # left empty, a secret stays as it is
                 made.field.widget.attrs.pop(mark, None)
-        if len(self.fields) == 1:  # what is there to be done is no question then
-            self.initial = {name: SecretEntry(Pasted(), REPLACE) for name in self.fields}
+        set_ = [name for name, leaf in self.leaves.items() if secrets_set.get(leaf.path)]
+        self.order_fields(set_)
+        if len(set_) == 1:  # which one is to be replaced is no question then
+            self.initial = {set_[0]: SecretEntry(Pasted(), REPLACE)}
 
     @property
     def items(self) -> list[FieldItem]:

@@ -42,13 +42,13 @@ def stored(tenant: Tenant, row: Connection, slot: Slot = Slot.CURRENT) -> Any:
 
 def test_an_editor_stages_sees_the_diagnosis_and_discards(acme: Tenant, editor: Client, row: Connection) -> None:
     page = press(editor, row, "_stage", **{FIELD: "second"}).content.decode()
-    assert "The connection does not work" in page
+    assert "The new secrets do not work" in page
     assert "Failed its test" in page
     assert ">Promote<" in page
     assert stored(acme, row, Slot.PENDING) == {"password": "second"}
     assert "Failed its test" in editor.get(change_path(row)).content.decode()
     refused = press(editor, row, "_promote").content.decode()
-    assert "The connection does not work" in refused
+    assert "The new secrets do not work" in refused
     assert stored(acme, row) == {"password": "first"}
     discarded = press(editor, row, "_discard")
     assert (discarded.status_code, discarded.url) == (302, change_path(row) + "#rotation")

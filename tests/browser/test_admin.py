@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from connections.models import Connection
+from connections.services import connections
+from connections.services.connections import Change
 from tests.catalogue import Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -238,6 +241,40 @@ def test_everything_that_saves_works_without_javascript(plain_desk: Desk, acme: 
     page.get_by_role("button", name="Run", exact=True).last.click()
     page.get_by_role("button", name="Next").click()
     page.get_by_text("Rows 3 to 3").wait_for()
+
+
+@pytest.mark.parametrize("which", ["desk", "plain_desk"])
+def test_an_editor_rotates_a_password(which: str, request: pytest.FixtureRequest, acme: Tenant, airports: Any):
+    desk: Desk = request.getfixturevalue(which)
+    role, page = f"rotating_{secrets.token_hex(4)}", desk.page
+    with psycopg.connect(**_login(airports, "superuser"), autocommit=True) as connection:
+        connection.execute(f"create role {role} login password 'first'".encode())
+        connection.execute(f"grant select on airports to {role}".encode())
+        row = acme.database("postgresql", airports, "Flights", user=role)
+        change = Change(secrets={"password": "first"}, probe={"sql": "select faa from airports"})
+        row = connections.update(acme.actor(), row, change)
+        desk.log_in("acme-editor", "acme editor pass")
+        page.goto(f"{desk.url}/admin/connections/connection/{row.pk}/change/")
+        page.locator("[name=new-secrets__password]").fill("second")
+        page.get_by_role("button", name="Stage and test").click()
+        page.get_by_text("The new secrets do not work").wait_for()
+        assert page.locator("#rotation .mark-failed").inner_text().endswith("Failed its test")
+        desk.picture(f"rotation-failed-{which}")
+        connection.execute(f"alter role {role} password 'second'".encode())
+    page.get_by_text("Stage other secrets in their place").click()
+    page.locator("[name=new-secrets__password]").fill("second")
+    page.get_by_role("button", name="Stage and test").click()
+    page.get_by_text("Run the probe query").wait_for()
+    page.get_by_text("The new secrets work").wait_for()
+    desk.picture(f"rotation-{which}")
+    page.get_by_role("button", name="Promote").click()
+    page.get_by_text("The new secrets are in use.").wait_for()
+    assert page.get_by_role("button", name="Take back the previous secrets").is_visible()
+    page.get_by_role("button", name="Check now").click()
+    page.get_by_text("The connection works.").wait_for()
+    page.get_by_role("button", name="Take back the previous secrets").click()
+    page.get_by_text("The previous secrets are in use again.").wait_for()
+    desk.picture(f"rotation-taken-back-{which}")
 
 
 def test_no_page_of_an_administrator_makes_the_browser_complain(desk: Desk, acme: Tenant):
