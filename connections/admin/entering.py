@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from connections.admin import organisation
 from connections.models import Organisation, Role
-from connections.services import tenancy, visits
+from connections.services import tenancy, visits, walls
 from connections.services.errors import Invalid, NotFound
 
 
@@ -53,7 +53,8 @@ def switch(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     try:
         return _into(request, slug, None)
     except NotFound:
-        wanted = tenancy.organisations(request.user).filter(slug=slug).first()
+        with walls.platform():
+            wanted = tenancy.organisations(request.user).filter(slug=slug).first()
         if wanted is None or not (request.user.is_active and getattr(request.user, "is_superuser", False)):
             raise Http404 from None
     form = ReasonForm(request.POST if "reason" in request.POST else None, initial={"organisation": slug})
