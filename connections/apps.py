@@ -16,10 +16,11 @@ class ConnectionsConfig(AppConfig):
         from connections.models import row_security, triggers
         from connections.sealing.checks import check_keys
         from connections.services import walls
-        from connections.services.system_checks import check_row_security, check_sources, check_ties
+        from connections.services.system_checks import check_references, check_row_security, check_sources, check_ties
 
         checks.register(check_keys, checks.Tags.security)
         checks.register(check_sources)
+        checks.register(check_references)
         checks.register(check_ties, checks.Tags.database)
         checks.register(check_row_security, checks.Tags.database)
         pre_migrate.connect(triggers.stand_aside, sender=self)

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 MAX_BYTES: Final = 1024 * 1024
-DEFAULT_PORT: Final = 8200
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -122,7 +121,7 @@ class _Exchange(threading.Thread):
     def _ask(self) -> Answer:
         parts = urlsplit(self._place.url)
         left = max(self._until - time.monotonic(), 0.001)
-        address = (parts.hostname or "", parts.port or DEFAULT_PORT)
+        address = (parts.hostname or "", parts.port)
         if parts.scheme == "https":
             context = _context(self._place.authority)
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(

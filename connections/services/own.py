@@ -17,7 +17,16 @@ from connections.adapters.egress import Opening
 
 FRESH_SECONDS: Final = 60.0
 """How long the addresses of a name are believed: they are looked up for every preview otherwise."""
-DEFAULT_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
+DEFAULT_PORTS: Final = {
+    "postgresql": 5432,
+    "mysql": 3306,
+    "redis": 6379,
+    "rediss": 6379,
+    "amqp": 5672,
+    "amqps": 5671,
+    "https": 443,
+    "http": 80,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ _known: _Known | None = None
 
 
 def places() -> tuple[Opening, ...]:
-    """``CATALOG_EGRESS_OWN``; where the catalogue's databases, caches and broker listen; its own addresses."""
+    """``CATALOG_EGRESS_OWN``; where the catalogue's databases, caches, broker and vault are; its own addresses."""
     return _look().places
 
 
@@ -45,7 +54,13 @@ def names() -> tuple[str, ...]:
 
 def _look() -> _Known:
     global _known
-    now = (settings.CATALOG_EGRESS_OWN, settings.DATABASES, settings.CACHES, settings.ALLOWED_HOSTS)
+    now = (
+        settings.CATALOG_EGRESS_OWN,
+        settings.DATABASES,
+        settings.CACHES,
+        settings.ALLOWED_HOSTS,
+        settings.CATALOG_VAULT_URL,
+    )
     known = _known
     if (
         known is None
@@ -78,7 +93,7 @@ def _databases() -> Iterator[tuple[str, int | None]]:
 
 def _urls() -> Iterator[tuple[str, int | None]]:
     caches: list[Any] = [cache.get("LOCATION") for cache in settings.CACHES.values()]
-    for given in (*caches, getattr(settings, "CELERY_BROKER_URL", None)):
+    for given in (*caches, getattr(settings, "CELERY_BROKER_URL", None), settings.CATALOG_VAULT_URL):
         for text in given if isinstance(given, (list, tuple)) else [given]:
             parts = urlsplit(text) if isinstance(text, str) and "://" in text else None
             if parts is not None and parts.hostname:

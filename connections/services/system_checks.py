@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from connections.adapters.registry import registry
 from connections.models import triggers
 from connections.services import walls
+from connections.services.references import MOUNT, Pattern
 
 
 def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -25,6 +26,22 @@ def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
     if settings.CATALOG_RUNNER not in ("local", "inline"):
         found.append(Error("CATALOG_RUNNER is not one of: local, inline.", id="catalog.E021"))
+    return found
+
+
+def check_references(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What the deployment says of secrets that are kept elsewhere can be read. What nobody can read opens nothing."""
+    found: list[CheckMessage] = []
+    for text in settings.CATALOG_REFERENCES:
+        try:
+            Pattern.parse(text)
+        except ValueError as exc:
+            found.append(Error(f"CATALOG_REFERENCES: {exc}", id="catalog.E022"))
+    found += [
+        Error(f"CATALOG_VAULT_MOUNTS: {entry!r} is not like secret:2, a mount and 1 or 2.", id="catalog.E023")
+        for entry in settings.CATALOG_VAULT_MOUNTS
+        if not MOUNT.fullmatch(entry)
+    ]
     return found
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from pydantic import BaseModel, SecretStr, field_validator
 
+from connections.adapters.base import Adapter
+from connections.adapters.egress import Opening
 from connections.adapters.errors import UnreachableError
 from connections.models import Connection, ConnectionSecrets, Event
-from connections.services import connections, drafts, references, sources, state, status, vault
+from connections.sealing import openbao as openbao_client
+from connections.services import connections, drafts, own, references, sources, state, status, system_checks, vault
 from connections.services.connections import Change
 from connections.services.errors import Invalid, Locked, ReentryRequired, Unresolved
 from connections.services.references import Pattern, Reference
@@ -130,6 +134,40 @@ def test_a_pattern_without_a_star_allows_one_reference_alone() -> None:
     assert not one.allows(Reference.parse("vault:secret/acme/db#password2"))
     assert many.allows(Reference.parse("vault:secret/acme/deep/er#k"))
     assert not many.allows(Reference.parse("vault:secret/globex/db#password"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "code"),
+    [
+        ("CATALOG_REFERENCES", ["env:*_PASSWORD"], "catalog.E022"),
+        ("CATALOG_VAULT_MOUNTS", ["secret:3"], "catalog.E023"),
+        ("CATALOG_VAULT_MOUNTS", ["../sys"], "catalog.E023"),
+    ],
+)
+def test_a_deployment_is_told_of_what_cannot_be_read(settings: Any, setting: str, value: list[str], code: str) -> None:
+    assert system_checks.check_references(None) == []
+    setattr(settings, setting, value)
+    assert [found.id for found in system_checks.check_references(None)] == [code]
+
+
+@pytest.mark.parametrize(
+    ("url", "production"),
+    [
+        *(("http://vault.example.com:8200", False), ("http://127.0.0.1:8200", True), ("vault.example.com", True)),
+        *(("https://user:pw@vault.example.com", True), ("https://vault.example.com/v1", True), ("unix:///x", False)),
+        *(("https://vault.example.com:x", True), ("https://vault.example.com/?a=b", True), ("https://", True)),
+    ],
+)
+def test_a_vault_is_https_and_only_in_development_http_on_this_machine(url: str, production: bool) -> None:
+    openbao_client.require_address("https://vault.example.com:8200", production=True)
+    openbao_client.require_address("http://127.0.0.1:8200", production=False)
+    with pytest.raises(ValueError, match=r"."):
+        openbao_client.require_address(url, production=production)
+
+
+def test_no_connection_leads_to_the_vault(settings: Any) -> None:
+    settings.CATALOG_VAULT_URL = "https://127.0.0.1:8200"
+    assert Opening.parse("127.0.0.1/32:8200") in own.places()
 
 
 # Who may name it ---------------------------------------------------------------------------------------------------
@@ -425,6 +463,48 @@ def test_a_vault_that_is_not_there_is_a_failure_that_may_pass(
         looked_up(row)
     assert "https://127.0.0.1:1 could not be reached" in caught.value.message
     assert caught.value.transient
+
+
+class Judging(Adapter[Any, Any]):
+    """A source that looks at its secret before it takes it."""
+
+    id = "judging"
+    label = "Judging"
+
+    class config_class(BaseModel):
+        schema_version: ClassVar[int] = 1
+        database: str = "d"
+        key: SecretStr | None = None
+
+        @field_validator("key")
+        @classmethod
+        def is_pem(cls, value: SecretStr | None) -> SecretStr | None:
+            if value is not None and not value.get_secret_value().startswith("-----BEGIN"):
+                raise ValueError("This is no PEM.")
+            return value
+
+
+def test_a_source_that_judges_its_secret_is_shown_it_when_it_is_saved(
+    everywhere: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drafted() -> drafts.Draft:
+        secrets = {"key": {"ref": "env:ACME_KEY"}}
+        return drafts.new(Judging, everywhere.organisation, {}, secrets)
+
+    with pytest.raises(Unresolved):
+        drafted()
+    monkeypatch.setenv("ACME_KEY", CANARY)
+    with pytest.raises(Invalid) as caught:
+        drafted()
+    assert [(p.pointer, p.detail) for p in caught.value.problems] == [("/secrets/key", "This is no PEM.")]
+    monkeypatch.setenv("ACME_KEY", f"-----BEGIN {CANARY}")
+    draft = drafted()
+    assert draft.secrets == {"key": Reference("env", "ACME_KEY")}
+    assert draft.settings()["key"] == f"-----BEGIN {CANARY}"
+    monkeypatch.setenv("ACME_KEY", CANARY)
+    with pytest.raises(Unresolved, match="What was found at env:ACME_KEY does not fit this setting") as later:
+        draft.settings()
+    assert CANARY not in later.value.message
 
 
 # At work -----------------------------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from connections.services.references.reference import KINDS, Pattern, Reference
 from connections.services.references.resolving import resolve, within
 from connections.services.references.sent import concern, read, refuse_values
 from connections.services.references.stored import STAND_IN, column, listed, opened, replaced, sealable
+from connections.services.references.vault import MOUNT
 from connections.services.references.warmth import epoch
 
 __all__ = [
     "KINDS",
+    "MOUNT",
     "STAND_IN",
     "Pattern",
     "Reference",

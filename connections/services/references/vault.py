@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from django.conf import settings
 
 from connections.sealing.openbao import Answer, OpenBao, OpenBaoError
 from connections.services.references.missing import Missing
+
+MOUNT: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)(?::([12]))?")
+"""A member of CATALOG_VAULT_MOUNTS: where a key-value engine is mounted, and its version, 2 if that is left out."""
 
 
 def look_up(name: str, until: float) -> str:
@@ -31,11 +35,8 @@ def look_up(name: str, until: float) -> str:
 
 def _mount(whole: str) -> tuple[str, int]:
     """The longest of the deployment's mounts that ``whole`` lies in, and its engine's version."""
-    found = [
-        (mount, int(version or 2))
-        for mount, _, version in (entry.partition(":") for entry in settings.CATALOG_VAULT_MOUNTS)
-        if whole.startswith(f"{mount}/")
-    ]
+    known = [MOUNT.fullmatch(entry) for entry in settings.CATALOG_VAULT_MOUNTS]
+    found = [(match[1], int(match[2] or 2)) for match in known if match and whole.startswith(f"{match[1]}/")]
     if not found:
         raise Missing(f"Vault: no mount of CATALOG_VAULT_MOUNTS holds {whole}")
     return max(found, key=lambda entry: len(entry[0]))
