@@ -19,6 +19,7 @@ from connections.adapters.errors import AdapterError, EgressDeniedError
 from connections.adapters.registry import discover
 from connections.runner import realms
 from connections.runner.supervisor import LocalRunner
+from tests.adapters.test_tunnel import PASSWORD, USER, Running, jump_host  # noqa: F401  the last is a fixture
 from tests.hostile.evil import SITE
 from tests.runner.asking import Asker
 from tests.servers.pausable import PausableServer
@@ -203,6 +204,23 @@ def test_drivers_reach_what_their_organisation_may(
         with pytest.raises(AdapterError) as refused:
             Asker(runner, asker.settings).ask(source=source, query=sql)
         assert refused.value.code == "egress_denied"
+
+
+def test_a_tunnel_leads_through_a_workers_own_port(
+    runner: LocalRunner,
+    postgresql: PausableServer,
+    jump_host: Running,  # noqa: F811
+):
+    tunnel = {
+        "host": "127.0.0.1",
+        "port": jump_host.port,
+        "user": USER,
+        "host_key": jump_host.host_key,
+        "auth": {"kind": "password", "password": PASSWORD},
+    }
+    asker = Asker(runner, postgresql.login("reader") | {"tls": {"mode": "disable"}, "tunnel": tunnel})
+    query = {"sql": "select inet_client_port() > 0"}
+    assert asker.ask(source="postgresql", query=query, egress=LOOPBACK).rows == [[True]]
 
 
 @pytest.mark.parametrize("flip", [False, True])
