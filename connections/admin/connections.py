@@ -71,8 +71,8 @@ class ConnectionAdmin(TenantAdmin):
     def shown_status(self, row: Connection) -> SafeString:
         if row.status_at is None:
             return labels.status_badge(row)
-        moment = row.status_at.strftime("%Y-%m-%d %H:%M")
-        return format_html('{} <span class="when">{}</span>', labels.status_badge(row), moment)
+        day, moment = row.status_at.strftime("%Y-%m-%d"), row.status_at.strftime("%Y-%m-%d %H:%M")
+        return format_html('{} <span class="when" title="{}">{}</span>', labels.status_badge(row), moment, day)
 
     @admin.display(description=_("Expires"), ordering="secrets_expire_at")
     def shown_expiry(self, row: Connection) -> SafeString | str:

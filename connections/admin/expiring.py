@@ -65,9 +65,7 @@ def dates(visit: Visit, connection: Connection) -> HttpResponse:
         else:
             messages.success(visit.request, _("The dates of %(name)s were saved.") % {"name": connection.name})
             return HttpResponseRedirect(url("change", connection.pk))
-    text = _(
-        "Where a secret tells its end itself, that is known. Where it does not, enter the day. The earlier counts."
-    )
+    text = _("Some secrets tell when they end. Enter the day where one does not; the earlier of the two counts.")
     if len(form.fields) == 1:
         text = _("No secret is set.")
     title = _("When secrets of %(name)s end") % {"name": connection.name}
