@@ -44,6 +44,7 @@ GET_POST: dict[str, tuple[int | None, int | None]] = {
     "connections_apikey_add": (ADMIN, ADMIN),
     "connections_apikey_change": (ADMIN, None),
     "connections_apikey_delete": (ADMIN, ADMIN),
+    "settings": (ADMIN, ADMIN),
     "connections_event_changelist": (ADMIN, ADMIN),
     "connections_event_change": (ADMIN, None),
     "connections_event_add": (None, None),
