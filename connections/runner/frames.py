@@ -1,7 +1,7 @@
 """What travels between a supervisor and a worker.
 
 On the socket a frame is five bytes, its kind and the length of what follows, and then that. A run yields some of
-them to its caller: ``Begun``, ``Head``, ``Chunk``, ``StepDone`` and ``End``.
+them to its caller: ``Ready``, ``Begun``, ``Head``, ``Chunk``, ``StepDone`` and ``End``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,13 @@ _READ: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker has the job and prepares for it. It touches the source when the next frame is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
-    """The job is on its way to a worker. First of all frames; whoever has something else to do may do it now."""
+    """The worker goes on. Whoever has something else to do may do it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +75,17 @@ class End:
     fields: dict[str, Any]
 
 
-Frame = Begun | Head | Chunk | StepDone | End
+Frame = Ready | Begun | Head | Chunk | StepDone | End
 
 
 class Kind(IntEnum):
-    """Frames on the socket. The first four go to the worker, the others come from it."""
+    """Frames on the socket. The first five go to the worker, the others come from it."""
 
     JOB = 1
     SETTINGS = 2
     NO_SETTINGS = 3  # the caller could not give them; the worker drops the job
     TAKEN = 4  # what was told by LISTENER is the supervisor's now
+    GO = 5  # do the job that was sent
     READY = 10  # isolation is in force; says which
     FAILED = 11  # isolation is not in force; says why
     NEED = 12  # no warm adapter: send the settings

@@ -14,7 +14,7 @@ from typing import Any
 
 from connections.adapters.errors import AdapterError, CancelledError, InternalError
 from connections.adapters.limits import Deadline
-from connections.runner.frames import Begun, Frame
+from connections.runner.frames import Begun, Frame, Ready
 from connections.runner.jobs import Job
 from connections.runner.operations import failure, perform
 from connections.runner.runs import Run, SettingsSource
@@ -42,6 +42,7 @@ class InlineRun(Run):
         loan: Loan | None = None
         error: AdapterError | None = InternalError("The job was not read to its end.")
         try:
+            yield Ready()
             yield Begun()
             loan = self._runner.adapters.take(self.job, self._settings)
             for frame in perform(self.job, loan.adapter, self._deadline):

@@ -13,7 +13,7 @@ import orjson
 
 from connections.adapters.contract import Step, StepName
 from connections.adapters.errors import AdapterError, DeadlineError, WorkerCrashedError, from_dict
-from connections.runner.frames import ORDER, Begun, Chunk, End, Frame, Head, Kind, StepDone
+from connections.runner.frames import ORDER, Begun, Chunk, End, Frame, Head, Kind, Ready, StepDone
 from connections.runner.jobs import Operation
 from connections.runner.operations import check_fields
 from connections.runner.pool import Pool, Ticket, out_of_time
@@ -100,6 +100,8 @@ class WorkerRun(Run):
             worker.settled = False
             worker.leave.grant(ticket.job.egress)
             worker.channel.send(Kind.JOB, self._order() + self._content, ticket.until)
+            yield Ready()
+            worker.channel.send(Kind.GO, until=ticket.until)
             yield Begun()
             while True:
                 kind, payload = worker.channel.receive(ticket.until)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,14 +73,17 @@ class Worker:
             return True
         job = Job.from_bytes(payload[ORDER.size :])
         seconds, network = ORDER.unpack_from(payload)
+        deadline = Deadline.after(seconds)
+        isolation.limit_cpu(seconds)
+        if self._channel.receive()[0] is not Kind.GO:
+            return False  # out of step with the supervisor
         realm = (job.organisation, network, None if network else job.root)
-        if self._realm is None and not self._confine(job, network, time.monotonic() + seconds):
+        if self._realm is None and not self._confine(job, network, deadline.at):
             return False
         if self._realm not in (None, realm):
             return False  # the supervisor never sends this; if it does, nothing may be shared
         self._realm = realm
-        isolation.limit_cpu(seconds)
-        return self._do(job, Deadline.after(seconds))
+        return self._do(job, deadline)
 
     def close(self) -> None:
         self._adapters.close()

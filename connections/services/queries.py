@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from django.db import DatabaseError
 from pydantic import ValidationError
 
 from connections.adapters import schema
 from connections.adapters.errors import AdapterError, InternalError
 from connections.adapters.limits import Budget
 from connections.models import Connection, Role
-from connections.runner.frames import Begun, Chunk, End, Head
+from connections.runner.frames import Begun, Chunk, End, Head, Ready
 from connections.runner.jobs import Operation
 from connections.runner.supervisor import Run
 from connections.services import events, grounds, jobs, state, uses
@@ -118,7 +119,6 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
     }
     timeout = _timeout(ground, request.timeout)
     entry = _Entry(actor, ground.connection, request)
-    durable = entry.begin()
     try:
         run = jobs.submit(
             actor,
@@ -131,22 +131,27 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
             limits=limits,
             on=ground.terms,
         )
-        head = _head(run, durable)
+        head = _head(run, entry)
+    except DatabaseError:
+        raise  # no event, no action; and nothing more to be written
     except BaseException as exc:
         entry.end("failed", events.code_of(exc))
         raise
     return Stream(entry, run, head)
 
 
-def _head(run: Run, durable: Wait) -> Head:
+def _head(run: Run, entry: _Entry) -> Head:
     """The answer's start. The run is closed when it does not come.
 
-    While the source works, the event that says so is made to last: nothing is answered before.
+    The event is committed before the source is touched, and made to last while it works: nothing is answered before.
     """
+    wait: Wait | None = None
     try:
         for item in run:
-            if isinstance(item, Begun):
-                durable()
+            if isinstance(item, Ready):
+                wait = entry.begin()
+            elif isinstance(item, Begun) and wait is not None:
+                wait()
             elif isinstance(item, Head):
                 return item
         raise InternalError("The worker ended without an answer.")

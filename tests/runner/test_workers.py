@@ -83,7 +83,7 @@ def test_a_crash_costs_one_job_and_says_how_it_happened(local: Asker, what: str,
     other = local.run(query=toy("sleep", seconds=0.3))
     with pytest.raises(WorkerCrashedError, match=said):
         local.do(what, n=3)
-    assert [type(frame).__name__ for frame in other] == ["Begun", "Head", "Chunk", "End"]
+    assert [type(frame).__name__ for frame in other] == ["Ready", "Begun", "Head", "Chunk", "End"]
     assert local.do("count").rows == [[0, ""]]
 
 
@@ -280,7 +280,7 @@ def test_settings_that_cannot_be_opened_cost_no_worker(local: Asker):
 
 def test_a_failure_between_rows_is_raised_after_the_rows(either: Asker):
     run = either.run(query=toy("fail", text="later", n=200, batch=100), limit=1000)
-    assert [type(next(run)).__name__ for _ in range(3)] == ["Begun", "Head", "Chunk"]
+    assert [type(next(run)).__name__ for _ in range(4)] == ["Ready", "Begun", "Head", "Chunk"]
     with pytest.raises(QueryError, match="division by zero"):
         list(run)
 
