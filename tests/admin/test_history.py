@@ -250,3 +250,19 @@ def test_the_list_tells_what_expires_and_who_used_what_and_filters_by_it(
         )
     with django_assert_max_num_queries(20):
         browser.get(f"{BASE}/")
+
+
+def test_dates_by_hand_are_entered_on_a_page_of_their_own(acme: Tenant) -> None:
+    row = make(acme)
+    browser = acme.browser("editor")
+    path = f"{BASE}/{row.pk}/expiry/"
+    assert 'type="date"' in browser.get(path).content.decode()
+    assert browser.post(path, {"version": "1", "password": "2031-02-28"}).status_code == 302
+    row.refresh_from_db()
+    assert row.secrets_expire_at == datetime(2031, 2, 28, tzinfo=UTC)
+    assert 'value="2031-02-28"' in browser.get(path).content.decode()
+    for sent, words in (({"version": "2", "password": "soon"}, "valid date"), ({"version": "1"}, "Load it again")):
+        assert words in browser.post(path, sent).content.decode()
+    assert browser.post(path, {"version": "2", "password": ""}).status_code == 302
+    row.refresh_from_db()
+    assert (row.secrets_expire_at, row.version) == (None, 3)
