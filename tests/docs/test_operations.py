@@ -56,8 +56,10 @@ def test_the_table_has_the_default(name: str, default: Any):
     told_default = told(next(cells[1] for cells in rows(between(PAGE, "settings")) if cells[0] == f"`{name}`"))
     if default is UNKNOWN:
         return
-    shown = int(default) if isinstance(default, bool) else default
-    assert told_default == (shown if isinstance(shown, list) else str(shown))
+    if isinstance(default, list):
+        default = ",".join(default)
+    shown = str(int(default) if isinstance(default, bool) else default)
+    assert told_default == (shown or [])
 
 
 def test_what_readyz_says_of_the_workers_is_explained():

@@ -18,6 +18,7 @@ from connections.sealing import openbao as openbao_client
 from connections.services import connections, drafts, own, references, sources, state, status, system_checks, vault
 from connections.services.connections import Change
 from connections.services.errors import Invalid, Locked, ReentryRequired, Unresolved
+from connections.services.keys import verifying
 from connections.services.references import Pattern, Reference
 from tests.catalogue import CANARY, Tenant
 from tests.servers.openbao import OpenBao
@@ -294,6 +295,13 @@ def test_a_row_whose_list_of_references_was_edited_is_locked(everywhere: Tenant,
     with pytest.raises(Locked, match="changed outside"):
         looked_up(row)
     assert state.state(connections.get(everywhere.actor(), row.slug)) == "locked"
+
+
+def test_a_row_whose_list_of_references_was_edited_is_found_by_verifying(everywhere: Tenant) -> None:
+    make(everywhere, "env:ACME_PASSWORD")
+    ConnectionSecrets.objects.update(references={})
+    ((_, (found,)),) = verifying.verify()
+    assert found.problem == "Tampered"
 
 
 def test_a_secret_cannot_be_made_a_reference_in_the_table(everywhere: Tenant) -> None:

@@ -17,7 +17,7 @@ from connections.sealing import organisation_keys
 from connections.sealing.errors import KeyUnavailable, SealError, Tampered
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
-from connections.services import vault
+from connections.services import references, vault
 from connections.services.keys.record import record
 
 BATCH = 500
@@ -69,7 +69,7 @@ def _judge(row: ConnectionSecrets, ring: KeyRing, sealers: Sealers) -> str:
     if isinstance(sealer, str):
         return sealer
     try:
-        sealer.open(bytes(row.blob), _place(row))
+        references.opened(sealer.open(bytes(row.blob), _place(row)), row.names, row.references)
     except SealError as exc:
         return type(exc).__name__
     return _misplaced(row)
