@@ -122,7 +122,7 @@ def test_no_secret_is_in_an_argument_list_or_an_environment(local: Asker):
         for process in Path("/proc").glob(f"[0-9]*/{shown}"):
             with contextlib.suppress(OSError):
                 assert CANARY.encode() not in process.read_bytes(), process
-    assert set(found["environ"]) <= {"HOME", "TMPDIR", "TZ", "LC_CTYPE", "ARROW_DEFAULT_MEMORY_POOL"}
+    assert set(found["environ"]) <= {"HOME", "TMPDIR", "TZ", "LC_CTYPE", "ARROW_DEFAULT_MEMORY_POOL", "RES_OPTIONS"}
 
 
 def test_a_worker_has_a_private_folder_no_descriptors_and_no_django(local: Asker):
