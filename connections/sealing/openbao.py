@@ -1,7 +1,7 @@
 """Speaking to the deployment's Vault or OpenBao, for references to secrets and for keys of its transit engine.
 
-The address, the token and the certificate authority are the operator's. Nothing of the process's surroundings counts:
-no proxy, no redirect, no ``VAULT_ADDR``. An exchange ends at its moment, whatever the other end does.
+The address, the token and the certificate authority are the operator's settings: no proxy is used, no redirect is
+followed, no ``VAULT_ADDR`` is read. An exchange ends at its moment, whatever the other end does.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def unseal(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, Any]:
 def references_of(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, str]:
     """Dotted paths of the secrets that are kept elsewhere, each with its reference."""
     row = find(connection, slot)
-    return upgrading.by_name(connection, row.references) if row else {}
+    return upgrading.by_name(connection, row.references) if row and row.references else {}
 
 
 def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str], *, changed: bool) -> None:
