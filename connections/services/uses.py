@@ -7,12 +7,12 @@ written when it is killed is lost; one that ends in order writes it.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from multiprocessing.util import Finalize
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +59,7 @@ class _Tally:
         self.waiting: dict[UUID, _Use] = {}
         self.uncounted = 0
         self.writer: threading.Thread | None = None
+        self.at_end: Finalize | None = None
 
     def add(self, connection_id: UUID, use: _Use) -> None:
         """Count ``use``. Called with the lock held."""
@@ -147,6 +148,9 @@ def _stored(name: str, value: Any) -> Any:
 
 
 def _started_writer() -> threading.Thread | None:
+    if _tally.at_end is None:
+        # Not atexit: a server's forked workers end by multiprocessing's own way, which asks nobody else.
+        _tally.at_end = Finalize(None, _flush_quietly, exitpriority=10)
     thread = threading.Thread(target=_write_when_due, name="connection-uses", daemon=True)
     try:
         thread.start()
@@ -186,5 +190,4 @@ def _start_anew() -> None:
     _tally = _Tally()
 
 
-atexit.register(_flush_quietly)
 os.register_at_fork(after_in_child=_start_anew)
