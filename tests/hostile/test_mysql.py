@@ -135,33 +135,33 @@ def error_without_end(wire: Wire):
 
 
 CONTENT = [
-    (endless_rows, {"ok", "too_large", "deadline"}),
-    (endless_empty_rows, {"ok", "too_large", "deadline"}),
-    (huge_cell, {"too_large", "deadline"}),
-    (huge_cell_that_never_comes, {"deadline"}),
-    (a_cell_longer_than_its_row, {"protocol"}),
-    (a_negative_length, {"protocol"}),
-    (a_row_without_cells, {"protocol"}),
-    (an_empty_packet, {"protocol"}),
-    (packets_out_of_order, {"protocol", "unreachable"}),
-    (invalid_utf8, {"ok"}),
-    (more_columns_than_described, {"protocol", "deadline"}),
-    (columns_without_end, {"protocol", "too_large", "deadline"}),
-    (no_more_than_ok, {"not_a_query", "protocol"}),
-    (silence_before_a_row, {"deadline"}),
-    (drip_of_a_row, {"deadline"}),
-    (reset_in_a_row, {"unreachable"}),
-    (half_close_in_a_row, {"unreachable"}),
-    (error_that_repeats_the_password, {"query"}),
-    (error_without_end, {"query"}),
+    (endless_rows, "ok"),
+    (endless_empty_rows, "ok"),
+    (huge_cell, "too_large"),
+    (huge_cell_that_never_comes, "deadline"),
+    (a_cell_longer_than_its_row, "protocol"),
+    (a_negative_length, "protocol"),
+    (a_row_without_cells, "protocol"),
+    (an_empty_packet, "protocol"),
+    (packets_out_of_order, "protocol"),
+    (invalid_utf8, "ok"),
+    (more_columns_than_described, "protocol"),
+    (columns_without_end, "deadline"),
+    (no_more_than_ok, "not_a_query"),
+    (silence_before_a_row, "deadline"),
+    (drip_of_a_row, "deadline"),
+    (reset_in_a_row, "unreachable"),
+    (half_close_in_a_row, "unreachable"),
+    (error_that_repeats_the_password, "query"),
+    (error_without_end, "query"),
 ]
 
 
-@pytest.mark.parametrize(("lie", "codes"), CONTENT, ids=[lie.__name__ for lie, _ in CONTENT])
-def test_a_lie_after_the_login_costs_one_preview(runner, lie, codes):
+@pytest.mark.parametrize(("lie", "code"), CONTENT, ids=[lie.__name__ for lie, _ in CONTENT])
+def test_a_lie_after_the_login_costs_one_preview(runner, lie, code):
     with Liar(my.lying(lie)) as liar:
         outcome = attack(runner, "mysql", at(liar.port), QUERY, timeout=2)
-    assert outcome.code in codes, outcome.told
+    assert outcome.code == code, outcome.told
     assert_unsaid(liar.heard)
 
 
@@ -175,20 +175,28 @@ def test_ten_thousand_columns_are_too_many(runner, announced):
 
     with Liar(my.lying(lie, prepare=prepare)) as liar:
         outcome = attack(runner, "mysql", at(liar.port), QUERY)
-    assert outcome.code in {"too_large", "protocol", "deadline"}, outcome.told
+    assert outcome.code == "too_large", outcome.told
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"\0", b"\0" + struct.pack("<IHHxH", 1, 65535, 65535, 9), b"\xfb/etc/hostname"], ids=repr
+    ("said", "code"),
+    [
+        (b"", "protocol"),
+        (b"\0", "protocol"),
+        (b"\0" + struct.pack("<IHHxH", 1, 65535, 65535, 9), "too_large"),
+        (b"\0" + struct.pack("<IHHxH", 1, 9, 9, 9), "deadline"),  # sense, but not all of it
+        (b"\xfb/etc/hostname", "protocol"),
+    ],
+    ids=repr,
 )
-def test_a_preparation_that_makes_no_sense_is_a_protocol_error(runner, said):
+def test_a_preparation_that_makes_no_sense_is_refused(runner, said, code):
     def prepare(wire: Wire):
         wire.send(my.packet(1, said))
         wire.silence()
 
     with Liar(my.lying(endless_rows, prepare=prepare)) as liar:
         outcome = attack(runner, "mysql", at(liar.port), QUERY, timeout=2)
-    assert outcome.code in {"protocol", "deadline", "query"}, outcome.told
+    assert outcome.code == code, outcome.told
     assert_unsaid(liar.heard)
 
 
@@ -222,7 +230,8 @@ def test_no_byte_of_a_file_leaves_when_the_server_asks_for_one(runner, where, tm
     }
     with Liar(scripts[where]) as liar:
         outcome = attack(runner, "mysql", at(liar.port), QUERY)
-    assert outcome.code in {"protocol", "authentication", "unreachable", "deadline"}, outcome.told
+    # PyMySQL does not look at the answer to its first command, and sends nothing: then it is the server's turn.
+    assert outcome.code == ("deadline" if where == "first command" else "protocol"), outcome.told
     assert b"CONTENT-OF-A-FILE" not in liar.heard
     assert_unsaid(liar.heard)
 
@@ -233,7 +242,7 @@ def test_a_server_that_says_too_much_of_itself_is_not_listened_to(runner):
 
     with Liar(my.lying(honest, hello=my.greeting(version=b"8" * 5 * MIB))) as liar:
         outcome = attack(runner, "mysql", at(liar.port))
-        assert outcome.code in {"too_large", "deadline"}, outcome.told[:500]
+        assert outcome.code == "protocol", outcome.told[:500]
         assert len(outcome.told) < 100_000
 
 
@@ -324,24 +333,24 @@ def a_greeting_of_nothing(wire: Wire):
 
 
 HANDSHAKE = [
-    (accept_and_silence, {"unreachable", "deadline"}),
-    (drip_of_the_greeting, {"unreachable", "deadline"}),
-    (drip_of_the_welcome, {"unreachable", "deadline"}),
-    (endless_bytes, {"unreachable", "deadline", "protocol", "rate_limited", "too_large"}),
-    (a_greeting_that_never_ends, {"unreachable", "deadline", "protocol", "too_large"}),
-    (switches_without_end, {"unreachable", "deadline", "protocol", "authentication"}),
-    (reset_in_the_greeting, {"unreachable", "protocol"}),
-    (half_close_in_the_greeting, {"unreachable", "protocol"}),
-    (a_greeting_of_nothing, {"unreachable", "protocol"}),
+    (accept_and_silence, "deadline"),
+    (drip_of_the_greeting, "deadline"),
+    (drip_of_the_welcome, "deadline"),
+    (endless_bytes, "protocol"),
+    (a_greeting_that_never_ends, "protocol"),
+    (switches_without_end, "protocol"),
+    (reset_in_the_greeting, "unreachable"),
+    (half_close_in_the_greeting, "unreachable"),
+    (a_greeting_of_nothing, "protocol"),
 ]
 
 
 @pytest.mark.parametrize("operation", ["preview", "check"])
-@pytest.mark.parametrize(("script", "codes"), HANDSHAKE, ids=[script.__name__ for script, _ in HANDSHAKE])
-def test_a_login_that_never_ends_ends_in_time(runner, script, codes, operation):
+@pytest.mark.parametrize(("script", "code"), HANDSHAKE, ids=[script.__name__ for script, _ in HANDSHAKE])
+def test_a_login_that_never_ends_ends_in_time(runner, script, code, operation):
     with Liar(script) as liar:
         outcome = attack(runner, "mysql", at(liar.port), QUERY if operation == "preview" else None, timeout=2)
-    assert outcome.code in codes, outcome.told
+    assert outcome.code == code, outcome.told
     assert_unsaid(liar.heard)
 
 
@@ -379,7 +388,8 @@ def test_a_password_is_not_shown_to_a_server_that_was_not_verified(runner, autho
     script = my.asking(my.switch(method), my.OK, method=first, context=context)
     with Liar(script) as liar:
         outcome = attack(runner, "mysql", at(liar.port, tls={"mode": mode}), QUERY, timeout=2)
-    assert outcome.code in {"authentication", "protocol"}, outcome.told
+    nameless = method == b"\xff\xfe"  # no name of a method in any alphabet
+    assert outcome.code == ("protocol" if nameless else "authentication"), outcome.told
     assert_unsaid(liar.heard)
 
 
@@ -401,7 +411,7 @@ def test_an_old_password_scramble_is_not_made(runner):
     """A bare 0xFE asks for the hash of MySQL before 4.1, which is as good as the password."""
     with Liar(my.asking(b"\xfe")) as liar:
         outcome = attack(runner, "mysql", at(liar.port), QUERY, timeout=2)
-    assert outcome.code in {"authentication", "protocol"}, outcome.told
+    assert outcome.code == "protocol", outcome.told
     assert_unsaid(liar.heard)
 
 
@@ -467,7 +477,7 @@ def test_what_came_before_the_handshake_is_not_part_of_the_session(runner, autho
     with Liar(script) as liar:
         settings = at(liar.port, tls={"ca": authority.certificate})
         outcome = attack(runner, "mysql", settings, QUERY, timeout=2)
-    assert outcome.code in {"tls", "protocol", "unreachable", "deadline"}, outcome.told
+    assert outcome.code == "deadline", outcome.told
     assert_unsaid(liar.heard)
 
 

@@ -152,37 +152,37 @@ def bits_without_end(wire: Wire):
 
 
 CONTENT = [
-    (endless_rows, {"too_large", "deadline"}),
-    (endless_rows_without_bytes, {"too_large", "deadline"}),
-    (huge_cell, {"too_large", "deadline", "unreachable"}),
-    (huge_cell_that_never_comes, {"too_large", "deadline", "unreachable", "protocol"}),
-    (endless_notices, {"deadline"}),
-    (one_huge_notice, {"deadline", "unreachable", "too_large", "protocol"}),
-    (endless_settings, {"deadline"}),
-    (negative_length_of_a_message, {"unreachable", "protocol"}),
-    (negative_length_of_a_cell, {"unreachable", "protocol", "deadline"}),
-    (a_cell_longer_than_its_row, {"unreachable", "protocol", "deadline"}),
-    (more_cells_than_columns, {"unreachable", "protocol", "deadline"}),
-    (fewer_cells_than_columns, {"unreachable", "protocol", "deadline"}),
-    (messages_out_of_order, {"unreachable", "protocol", "deadline", "ok"}),  # an early end is an end
-    (a_second_welcome, {"unreachable", "protocol", "deadline"}),
-    (copy_in, {"unreachable", "protocol", "deadline"}),
-    (copy_out_without_end, {"unreachable", "protocol", "deadline", "too_large"}),
-    (unknown_message, {"unreachable", "protocol", "deadline"}),
-    (invalid_utf8, {"protocol"}),
-    (silence_before_a_row, {"deadline"}),
-    (drip_of_a_row, {"deadline"}),
-    (reset_in_a_row, {"unreachable"}),
-    (half_close_in_a_row, {"unreachable"}),
-    (error_without_end, {"query"}),
+    (endless_rows, "deadline"),
+    (endless_rows_without_bytes, "deadline"),
+    (huge_cell, "too_large"),
+    (huge_cell_that_never_comes, "too_large"),
+    (endless_notices, "deadline"),
+    (one_huge_notice, "too_large"),
+    (endless_settings, "deadline"),
+    (negative_length_of_a_message, "protocol"),
+    (negative_length_of_a_cell, "deadline"),
+    (a_cell_longer_than_its_row, "deadline"),
+    (more_cells_than_columns, "protocol"),
+    (fewer_cells_than_columns, "protocol"),
+    (messages_out_of_order, "ok"),  # an early end is an end
+    (a_second_welcome, "protocol"),
+    (copy_in, "protocol"),
+    (copy_out_without_end, "protocol"),
+    (unknown_message, "deadline"),
+    (invalid_utf8, "protocol"),
+    (silence_before_a_row, "deadline"),
+    (drip_of_a_row, "deadline"),
+    (reset_in_a_row, "unreachable"),
+    (half_close_in_a_row, "unreachable"),
+    (error_without_end, "query"),
 ]
 
 
-@pytest.mark.parametrize(("lie", "codes"), CONTENT, ids=[lie.__name__ for lie, _ in CONTENT])
-def test_a_lie_after_the_login_costs_one_preview(runner, lie, codes):
+@pytest.mark.parametrize(("lie", "code"), CONTENT, ids=[lie.__name__ for lie, _ in CONTENT])
+def test_a_lie_after_the_login_costs_one_preview(runner, lie, code):
     with Liar(pg.lying(lie)) as liar:
         outcome = attack(runner, "postgresql", at(liar.port), QUERY)
-    assert outcome.code in codes, outcome.told
+    assert outcome.code == code, outcome.told
 
 
 def test_a_type_that_its_values_do_not_have_is_a_protocol_error(runner):
@@ -198,9 +198,7 @@ def test_ten_thousand_columns_are_too_many(runner):
 
     with Liar(pg.lying(lie, described)) as liar:
         outcome = attack(runner, "postgresql", at(liar.port), QUERY)
-    assert outcome.code in {"too_large", "ok"}
-    if outcome.code == "ok":
-        assert len(outcome.fields["columns"]) <= 1_600
+    assert outcome.code == "too_large", outcome.told
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ def test_a_type_that_is_made_of_itself_does_not_end_the_worker(runner, rows):
 
     with Liar(pg.lying(lie, [(b"a", 99_999)], types=row)) as liar:
         outcome = attack(runner, "postgresql", at(liar.port), QUERY)
-    assert outcome.code in {"ok", "protocol"}, outcome.told
+    assert outcome.code == "ok", outcome.told
 
 
 def test_a_catalogue_of_types_without_end_ends_in_time(runner):
@@ -247,7 +245,7 @@ def test_a_catalogue_of_types_without_end_ends_in_time(runner):
 
     with Liar(pg.lying(invalid_utf8, [(b"a", 100_000)], types=types)) as liar:
         outcome = attack(runner, "postgresql", at(liar.port), QUERY)
-    assert outcome.code in {"deadline", "protocol"}, outcome.told
+    assert outcome.code == "deadline", outcome.told
 
 
 def test_names_without_end_are_too_large(runner):
@@ -270,14 +268,14 @@ def test_a_server_that_says_too_much_of_itself_is_not_listened_to(runner):
 
     with Liar(pg.lying(honest, welcome=welcome)) as liar:
         outcome = attack(runner, "postgresql", at(liar.port))
-        assert outcome.code in {"too_large", "unreachable"}, outcome.told[:500]
+        assert outcome.code == "protocol", outcome.told[:500]
         assert len(outcome.told) < 100_000
 
 
 def test_an_export_of_rows_without_end_is_cut_at_its_budget(runner):
     with Liar(pg.lying(endless_rows)) as liar:
         outcome = attack(runner, "postgresql", at(liar.port), QUERY, limit=10_000, format="ndjson")
-    assert outcome.code in {"too_large", "deadline"}
+    assert outcome.code == "deadline", outcome.told
 
 
 def test_the_next_preview_is_none_the_worse(runner):
@@ -334,24 +332,24 @@ def half_close_in_the_greeting(wire: Wire):
 
 
 HANDSHAKE = [
-    (accept_and_silence, {"unreachable", "deadline"}),
-    (drip_of_the_greeting, {"unreachable", "deadline", "authentication"}),
-    (drip_of_an_error, {"unreachable", "deadline", "authentication"}),
-    (endless_greeting, {"unreachable", "deadline", "authentication", "protocol"}),
-    (endless_error, {"unreachable", "deadline", "authentication", "protocol", "authorization"}),
-    (endless_bytes, {"unreachable", "deadline", "protocol"}),
-    (reset_in_the_greeting, {"unreachable", "authentication"}),
-    (half_close_in_the_greeting, {"unreachable", "authentication"}),
+    (accept_and_silence, "deadline"),
+    (drip_of_the_greeting, "deadline"),
+    (drip_of_an_error, "deadline"),
+    (endless_greeting, "authentication"),
+    (endless_error, "authentication"),
+    (endless_bytes, "protocol"),
+    (reset_in_the_greeting, "authentication"),
+    (half_close_in_the_greeting, "authentication"),
 ]
 
 
 @pytest.mark.parametrize("operation", ["preview", "check"])
-@pytest.mark.parametrize(("script", "codes"), HANDSHAKE, ids=[script.__name__ for script, _ in HANDSHAKE])
-def test_a_login_that_never_ends_ends_in_time(runner, script, codes, operation):
+@pytest.mark.parametrize(("script", "code"), HANDSHAKE, ids=[script.__name__ for script, _ in HANDSHAKE])
+def test_a_login_that_never_ends_ends_in_time(runner, script, code, operation):
     with Liar(script) as liar:
         settings = at(liar.port, password=SECRET)
         outcome = attack(runner, "postgresql", settings, QUERY if operation == "preview" else None, timeout=2)
-    assert outcome.code in codes, outcome.told
+    assert outcome.code == code, outcome.told
     assert_unsaid(liar.heard)
 
 
@@ -412,7 +410,7 @@ def test_a_server_that_asks_for_a_billion_rounds_ends_at_the_deadline(runner):
 
     with Liar(script) as liar:
         outcome = attack(runner, "postgresql", at(liar.port, password=SECRET), QUERY, timeout=1.5)
-    assert outcome.code in {"deadline", "unreachable", "authentication"}, outcome.told
+    assert outcome.code == "deadline", outcome.told
 
 
 def test_a_server_that_repeats_the_password_is_not_quoted(runner):
@@ -436,7 +434,8 @@ def test_nothing_leaves_to_a_server_that_will_not_do_tls(runner, answer, operati
     with Liar(script) as liar:
         settings = at(liar.port, password=SECRET, user="someone", tls={})
         outcome = attack(runner, "postgresql", settings, QUERY if operation == "preview" else None)
-    assert outcome.code in {"tls", "protocol", "unreachable", "deadline"}, outcome.told
+    # After the S of "SN" comes no handshake, and the server waits for one: so time runs out.
+    assert outcome.code == {b"N": "tls", b"NS": "tls", b"SN": "deadline"}.get(answer, "protocol"), outcome.told
     assert b"someone" not in liar.heard
     assert_unsaid(liar.heard)
 
@@ -454,7 +453,7 @@ def test_what_came_before_the_handshake_is_not_part_of_the_session(runner, autho
     with Liar(script) as liar:
         settings = at(liar.port, password=SECRET, tls={"ca": authority.certificate})
         outcome = attack(runner, "postgresql", settings, QUERY)
-    assert outcome.code in {"tls", "protocol", "unreachable"}, outcome.told
+    assert outcome.code == "tls", outcome.told
     assert_unsaid(liar.heard)
 
 
@@ -496,7 +495,7 @@ def test_a_handshake_that_stalls_ends_in_time(runner):
 
     with Liar(script) as liar:
         outcome = attack(runner, "postgresql", at(liar.port, password=SECRET, tls={}), QUERY, timeout=1.5)
-    assert outcome.code in {"unreachable", "deadline"}, outcome.told
+    assert outcome.code == "deadline", outcome.told
 
 
 def test_a_verified_name_is_checked_though_the_address_is_pinned(runner, authority: Authority):

@@ -130,7 +130,7 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
         with closing(
             dial(self._resolved, self.config.host, self.config.port, self.connect_deadline(deadline))
         ) as plain:
-            return f"{plain.getpeername()[0]} port {self.config.port}"
+            return f"{_peer_of(plain)} port {self.config.port}"
 
     def _check_tls(self, deadline: Deadline) -> str:
         """A handshake of our own, closed again: it tells the certificate apart from the login."""
@@ -187,3 +187,12 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
     @property
     def _host_field(self) -> str:
         return "/config/tunnel/host" if self.config.tunnel is not None else "/config/host"
+
+
+def _peer_of(plain: socket.socket) -> str:
+    try:
+        return str(plain.getpeername()[0])
+    except OSError:
+        raise UnreachableError(
+            "The server ended the connection at once.", field="/config/host", step="connect"
+        ) from None

@@ -15,7 +15,7 @@ from connections.adapters import tls
 from connections.adapters.config import ADVANCED
 from connections.adapters.contract import Category, Column, Driver, Environment, Notice, Result, Row, Server
 from connections.adapters.egress import dial
-from connections.adapters.errors import AdapterError, DeadlineError, UnsafeRoleError
+from connections.adapters.errors import AdapterError, DeadlineError, UnreachableError, UnsafeRoleError
 from connections.adapters.limits import Deadline
 from connections.adapters.network import NetworkConfig, Port, TLSMode
 from connections.adapters.sql.family import Window
@@ -145,7 +145,11 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
             return failed(exc, logged_in=self._logged_in, overdue=overdue)
         if isinstance(exc, ssl.SSLError):
             return tls.refused(exc)
-        return DeadlineError("Time ran out before the source answered.") if isinstance(exc, TimeoutError) else None
+        if isinstance(exc, TimeoutError):
+            return DeadlineError("Time ran out before the source answered.")
+        if isinstance(exc, OSError):
+            return UnreachableError("The server ended the connection.", field="/config/host", step="connect")
+        return None
 
     def close(self) -> None:
         if self._session is not None:

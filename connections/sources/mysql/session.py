@@ -18,7 +18,7 @@ from pymysql import err
 from pymysql.connections import Connection
 
 from connections.adapters.contract import Column
-from connections.adapters.errors import NotAQueryError, ProtocolError, QueryError
+from connections.adapters.errors import NotAQueryError, ProtocolError, QueryError, TooLargeError
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import Window
 from connections.sources.mysql.authentication import HANDLERS, require_method, require_opening
@@ -37,6 +37,7 @@ SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTIO
 _PREPARE, _EXECUTE, _CLOSE_STATEMENT, _RESET, _QUERY = 0x16, 0x17, 0x19, 0x1F, 0x03
 _UNKNOWN_COMMAND, _NOT_PREPARED = 1047, 1295
 _PREPARED = 0x00
+_MOST_COLUMNS = 4096  # https://dev.mysql.com/doc/refman/8.4/en/column-count-limit.html
 _LONGEST_OF_LOGIN = 64 * 1024
 """Bytes of a packet before the server let us in: a greeting has a hundred or so."""
 
@@ -230,7 +231,7 @@ class Session(Connection):  # type: ignore[misc]
             raise ValueError("no answer to preparing a statement")
         if parameters:
             self._fields(parameters)
-        fields = self._fields(columns) if columns else []
+        fields = self._columns(columns) if columns else []
         if parameters != count:
             raise QueryError(
                 "The text holds a question mark that is no parameter of ours.",
@@ -246,7 +247,13 @@ class Session(Connection):  # type: ignore[misc]
             raise ProtocolError("The server asked for a file of this computer; it was refused.", field="/config/host")
         if first[0] == 0x00:
             raise NotAQueryError("The statement returns no rows.", field="/query/sql")
-        return Stream(self, statement, self._fields(Reader(first).integer()))
+        return Stream(self, statement, self._columns(Reader(first).integer()))
+
+    def _columns(self, count: int) -> list[Field]:
+        if count > _MOST_COLUMNS:
+            self.give_up()
+            raise TooLargeError(f"The answer has {count} columns; a server has at most {_MOST_COLUMNS}.")
+        return self._fields(count)
 
     def _fields(self, count: int) -> list[Field]:
         fields = [Field.parse(self._read_packet().get_all_data(), self._extended) for _ in range(count)]
