@@ -1,8 +1,8 @@
 """A net under every driver written in Python: this process connects to places that were judged in the running job.
 
 Each adapter connects to judged addresses by itself. A driver that resolves, redirects or discovers by itself would
-go elsewhere; Python tells its audit hooks before it does. What connects in C (libpq, DuckDB) is not seen here: libpq
-is given addresses, and DuckDB runs where there is no network.
+go elsewhere; Python tells its audit hooks before it does. What connects in C (libpq) is not seen here: the dialler
+(``runner.dialling``) holds for all. This one is stricter, as it knows what was judged in this very job, and names it.
 """
 
 from __future__ import annotations
