@@ -106,7 +106,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
             raise
 
     def _require_contained(self, deadline: Deadline) -> None:
-        """Refuse a login that the guard cannot hold, unless the platform allows it."""
+        """Refuse a login that the guard cannot hold, unless the platform and the organisation allow it."""
         from connections.sources.postgresql.rejected import own_question
         from connections.sources.postgresql.rights import RIGHTS_QUERY, Rights
 
