@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from connections.adapters.limits import Budget
 from connections.models import Connection
-from connections.services import budgets, drafts, jobs, state
+from connections.services import budgets, drafts, jobs, state, vault
 from connections.services.errors import VersionConflict
 from connections.services.sources import AdapterClass
 
@@ -45,7 +45,7 @@ def ground(connection: Connection) -> Ground:
 def settings(ground: Ground) -> drafts.Nested:
     """The whole settings, secrets included, for the supervisor. Raises ``Locked``, ``ConfigOutdated``.
 
-    They are read anew, by whoever hands them over: a connection that was changed since is refused.
+    They are read anew, by whoever hands them over: a connection whose settings were changed since is refused.
     """
     found = _as_it_is(ground.connection)
     if found is None:
@@ -54,8 +54,18 @@ def settings(ground: Ground) -> drafts.Nested:
 
 
 def _as_it_is(connection: Connection) -> Connection | None:
-    """The stored connection, with its secrets; None when it is gone or its settings are others by now."""
-    rows = Connection.objects.filter(
-        pk=connection.pk, organisation=connection.organisation_id, access_version=connection.access_version
-    )
-    return rows.select_related("organisation").prefetch_related("secrets_rows", "organisation__keys").first()
+    """The stored connection, with its secrets; None when it is gone or its settings are others by now.
+
+    Secrets that were rotated since will do: they are for the same endpoint, and those before may not work any more.
+    """
+    rows = Connection.objects.filter(pk=connection.pk, organisation=connection.organisation_id)
+    found = None
+    for _ in range(2):  # the row is read before its secrets, and a rotation may fall in between
+        found = rows.select_related("organisation").prefetch_related("secrets_rows", "organisation__keys").first()
+        if found is None or _settings(found) != _settings(connection) or vault.problem(found) is None:
+            break
+    return found if found is not None and _settings(found) == _settings(connection) else None
+
+
+def _settings(connection: Connection) -> tuple[object, ...]:
+    return connection.source, connection.schema_version, connection.config

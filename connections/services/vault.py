@@ -80,7 +80,7 @@ def problem(connection: Connection, slot: Slot = Slot.CURRENT) -> str | None:
     if slot == Slot.CURRENT and not connection.secrets_generation:
         return None
     row = find(connection, slot)
-    if row is None or not _is_due(connection, row):
+    if row is None or not is_due(connection, row):
         return "The stored secrets are not the ones that were last saved."
     if row.problem:
         return "The stored secrets were changed outside the catalogue."
@@ -233,7 +233,7 @@ def _elsewhere(connection: Connection, row: ConnectionSecrets) -> str | None:
     return "The secrets were saved under a version of the source that is not known any more."
 
 
-def _is_due(connection: Connection, row: ConnectionSecrets) -> bool:
+def is_due(connection: Connection, row: ConnectionSecrets) -> bool:
     """Whether the row is of the generation that its slot can have now, by the connection's own row."""
     if row.slot == Slot.PENDING:
         return row.generation > connection.secrets_generation

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from connections.models import Connection, ConnectionSecrets, Event, Slot
-from connections.services import connections, queries, rotation, slots, state, vault
+from connections.services import connections, grounds, queries, rotation, slots, state, vault
 from connections.services.connections import Change
 from connections.services.errors import (
     CheckFailed,
@@ -381,6 +381,16 @@ def test_a_promotion_of_what_somebody_staged_anew_meanwhile_is_refused(acme: Ten
     with pytest.raises(VersionConflict):
         rotation.promote(acme.actor(), row)
     assert stored(acme, row) == {"password": "first"}
+
+
+def test_a_read_that_began_before_a_promotion_goes_on_with_the_new_secrets(acme: Tenant) -> None:
+    row = elsewhere(acme)
+    ground = grounds.ground(load(acme, row))
+    promoted(acme, row)
+    assert grounds.settings(ground)["password"] == "second"
+    connections.update(acme.actor(), load(acme, row), Change(config={"user": "writer"}))
+    with pytest.raises(VersionConflict):
+        grounds.settings(ground)
 
 
 def test_the_versions_that_a_caller_names_guard_every_step(acme: Tenant) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from connections.models import ConnectionSecrets, Organisation, Slot
+from connections.models import ConnectionSecrets, Organisation
 from connections.sealing import organisation_keys
 from connections.sealing.errors import KeyUnavailable, SealError, Tampered
 from connections.sealing.keyring import KeyRing
@@ -108,9 +108,7 @@ def _place(row: ConnectionSecrets) -> SecretsPlace:
 
 def _misplaced(row: ConnectionSecrets) -> str:
     """What opens may still be an old row put back, or stand under settings that lead elsewhere."""
-    if row.slot != Slot.CURRENT:
-        return OPENS
-    if row.generation != row.connection.secrets_generation:
+    if not vault.is_due(row.connection, row):
         return NOT_THE_LAST
     return OPENS if row.fingerprint == vault.fingerprint(row.connection) else OTHER_ENDPOINT
 
