@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -49,14 +49,14 @@ def switch(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     """Make another organisation the active one. A superuser who is no member is asked for a reason first."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    slug = request.POST.get("organisation", "")
+    slug = request.POST.get("organisation", "").replace("\0", "")[:200]
     try:
         return _into(request, slug, None)
     except NotFound:
         with walls.platform():
             wanted = tenancy.organisations(request.user).filter(slug=slug).first()
         if wanted is None or not (request.user.is_active and getattr(request.user, "is_superuser", False)):
-            raise Http404 from None
+            raise
     form = ReasonForm(request.POST if "reason" in request.POST else None, initial={"organisation": slug})
     if form.is_bound and form.is_valid():
         try:

@@ -56,7 +56,7 @@ def enter(request: HttpRequest, slug: str, reason: str | None = None) -> Actor:
     A superuser who is no member gives a ``reason``: then a visit begins. Raises ``Invalid`` where that is none.
     """
     if reason is not None:
-        visit = visits.begin(request.user, slug, reason, *_trail(request))
+        visit = visits.begin(request.user, slug, reason, *trail(request))
         request.session[visits.SESSION_KEY] = visits.kept(visit)
     found = _actor_of(request, slug)
     request.session[SESSION_KEY] = found.organisation.slug
@@ -91,8 +91,9 @@ def _wanted(request: HttpRequest, choices: tuple[Organisation, ...]) -> list[str
 
 
 def _actor_of(request: HttpRequest, slug: str) -> Actor:
-    return tenancy.actor_of(request.user, slug, *_trail(request), visit=visits.of_session(request.session))
+    return tenancy.actor_of(request.user, slug, *trail(request), visit=visits.of_session(request.session))
 
 
-def _trail(request: HttpRequest) -> tuple[str, str | None]:
+def trail(request: HttpRequest) -> tuple[str, str | None]:
+    """What the record keeps of a request: its id, and where it came from."""
     return getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None

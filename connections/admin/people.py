@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.admin import organisation
+from connections.admin.refusals import not_there
 from connections.admin.acting import named
 from connections.admin.tenant import TenantAdmin
 from connections.models import APIKey, Membership, Role
@@ -83,10 +84,10 @@ class ServicePages(TenantAdmin):
         return TemplateResponse(request, "admin/connections/ask.html", shown)
 
     def row(self, request: HttpRequest, object_id: str) -> Any:
-        """The organisation's row. Raises ``Http404``."""
+        """The organisation's row. Raises ``NotFound``."""
         found = self.get_object(request, unquote(object_id))
         if found is None:
-            raise Http404
+            raise not_there(self.opts, unquote(object_id))
         return found
 
     def done(self, request: HttpRequest, text: str) -> HttpResponseRedirect:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -18,6 +18,7 @@ from connections.admin import organisation
 from connections.admin.changes import changed, detail
 from connections.admin.filters import OwnFilter
 from connections.admin.labels import badge
+from connections.admin.refusals import not_there
 from connections.admin.tenant import TenantAdmin
 from connections.admin.visible import clipped, visible
 from connections.models import Event, Role
@@ -83,7 +84,7 @@ class EventAdmin(TenantAdmin):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            raise Http404
+            raise not_there(self.opts, unquote(object_id))
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         shown = {

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy
 
-from connections.admin import entering, organisation
+from connections.admin import entering, organisation, refusals
 from connections.admin.overview import overview
 from connections.services.errors import Forbidden, NotFound
 
@@ -37,15 +37,17 @@ class CatalogueAdminSite(admin.AdminSite):
         return bool(person.is_superuser) or found is not None
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """As stock. What a service refuses is refused here in HTTP's words, for every page."""
+        """As stock. For every page: a refusal goes on record, and a service's is told in HTTP's words."""
 
         @functools.wraps(view)
-        def translated(*args: Any, **kwargs: Any) -> Any:
+        def translated(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
-                return view(*args, **kwargs)
-            except Forbidden as exc:
-                raise PermissionDenied(exc.message) from None
-            except NotFound:
+                return view(request, *args, **kwargs)
+            except (Forbidden, PermissionDenied) as exc:
+                refusals.forbidden(request, exc)
+                raise PermissionDenied(*exc.args) from None
+            except NotFound as exc:
+                refusals.not_theirs(request, exc)
                 raise Http404 from None
 
         return super().admin_view(translated, cacheable)

@@ -13,12 +13,14 @@ from django.contrib import admin
 from django.contrib.admin import SimpleListFilter, helpers
 from django.contrib.admin.filters import RelatedFieldListFilter
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import models
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
 from connections.admin import organisation
+from connections.admin.refusals import not_there
 from connections.models import Organisation, Role
 from connections.services import walls
 from connections.services.actor import Actor
@@ -57,7 +59,7 @@ class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
         return super().response_action(request, queryset, *args)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
-        raise Http404
+        raise not_there(opts, unquote(object_id))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """As stock, under the name of what is listed."""
@@ -133,6 +135,19 @@ class TenantAdmin(ExactLookups):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """No bulk action but our own: the stock one deletes rows behind the services' back."""
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any) -> HttpResponse | None:
+        """As stock. One selected row that is not the organisation's refuses the whole, and nothing is done."""
+        ids = request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)
+        try:
+            asked = {self.opts.pk.to_python(value): value for value in ids}
+        except ValidationError:
+            raise SuspiciousOperation("A selected row is no row's id.") from None
+        own = set(self.get_queryset(request).filter(pk__in=asked).values_list("pk", flat=True))
+        for pk, value in asked.items():
+            if pk not in own:
+                raise not_there(self.opts, value)
+        return super().response_action(request, queryset, *args)
 
     # Rights ----------------------------------------------------------------------------------------------------
 

@@ -9,16 +9,17 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.admin import ModelAdmin
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from connections.admin import organisation
+from connections.admin.refusals import NotAllowed
 from connections.models import Connection, Role
 from connections.services import connections
 from connections.services.actor import Actor
+from connections.services.errors import NotFound
 
 GET_POST = ("GET", "HEAD", "POST")
 GET = ("GET", "HEAD")
@@ -61,13 +62,13 @@ def url(name: str, *args: Any) -> str:
 
 
 def connection_of(actor: Actor, pk: UUID | str) -> Connection:
-    """The actor's connection with this id. Raises ``Http404``, also for another organisation's."""
+    """The actor's connection with this id. Raises ``NotFound``, also for another organisation's."""
     try:
         found = connections.visible(actor).filter(pk=UUID(str(pk))).first()
     except ValueError:
         found = None
     if found is None:
-        raise Http404
+        raise NotFound(connection=str(pk))
     return found
 
 
@@ -85,7 +86,7 @@ def route(
         if "pk" in kwargs:
             kwargs["connection"] = connection_of(actor, kwargs.pop("pk"))
         if not actor.may(role):
-            raise PermissionDenied
+            raise NotAllowed(kwargs.get("connection"))
         if request.method not in methods:
             return HttpResponseNotAllowed(methods)
         return view(Visit(request, actor, admin), **kwargs)

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from connections.admin.organisation import SESSION_KEY
 from connections.admin.tenant import OwnRelatedListFilter, PlatformAdmin, TenantAdmin, own_rows
-from connections.models import APIKey, Connection, Membership, Organisation
+from connections.models import APIKey, Connection, Event, Membership, Organisation
 from connections.services import connections, tenancy
 from connections.services.connections import Change
 from tests.admin.pages import address, patterns, registered, rows
@@ -126,18 +126,28 @@ def test_listed_filters_work(acme):
 
 @pytest.mark.parametrize("action", ["delete", "pause", "resume", "check_now"])
 @pytest.mark.parametrize("across", ["0", "1"])
-def test_bulk_actions_touch_the_own_rows_only(acme, globex, action, across):
-    own, foreign = acme.sqlite("Own"), globex.sqlite("Foreign")
-    sent = {"action": action, "_selected_action": [str(own.pk), str(foreign.pk)], "select_across": across}
+def test_one_foreign_row_among_ten_refuses_the_whole_bulk_action(acme, globex, action, across):
+    own, foreign = [acme.sqlite(f"Own {n}") for n in range(9)], globex.sqlite("Foreign")
+    before = list(Connection.objects.order_by("pk").values())
+    sent = {"action": action, "_confirmed": "1", "reason": "because", "select_across": across}
+    ids = [str(row.pk) for row in (*own[:5], foreign, *own[5:])]
+    response = acme.browser("editor").post(LIST, {**sent, "_selected_action": ids})
+    assert response.status_code == 404
+    assert list(Connection.objects.order_by("pk").values()) == before
+    denied = Event.objects.filter(action="access.denied", organisation=None).latest("pk")
+    assert denied.detail["connection"] == str(foreign.pk)
+
+
+@pytest.mark.parametrize("across", ["0", "1"])
+def test_bulk_actions_touch_the_own_rows_only(acme, globex, across):
+    own, other, foreign = acme.sqlite("Own"), acme.sqlite("Other"), globex.sqlite("Foreign")
+    sent = {"action": "pause", "_selected_action": [str(own.pk)], "select_across": across}
     acme.browser("editor").post(LIST, {**sent, "_confirmed": "1", "reason": "because"}, follow=True)
-    foreign.refresh_from_db()
+    for row in (own, other, foreign):
+        row.refresh_from_db()
+    assert own.paused_reason == "because"
+    assert (other.paused_at is not None) == (across == "1")
     assert foreign.paused_at is None
-    assert foreign.status_at is None
-    if action == "delete":
-        assert not Connection.objects.filter(pk=own.pk).exists()
-    if action == "pause":
-        own.refresh_from_db()
-        assert own.paused_reason == "because"
 
 
 def test_a_bulk_action_over_what_is_no_id_is_a_bad_request(acme):
