@@ -39,4 +39,4 @@ class SessionAuthentication(authentication.SessionAuthentication):
     def enforce_csrf(self, request: Request) -> None:
         unread = copy.copy(request._request)
         unread._post, unread._files = QueryDict(), MultiValueDict()  # type: ignore[attr-defined]
-        super().enforce_csrf(unread)  # type: ignore[arg-type]  it takes any request of Django
+        super().enforce_csrf(unread)  # type: ignore[arg-type]

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.test import Client
@@ -20,8 +19,8 @@ from django.utils import timezone
 
 from connections.adapters.errors import CancelledError
 from connections.models import APIKey, Connection, Event, Membership, Organisation
-from connections.runner.supervisor import runner
 from connections.services import standing, tenancy, visits
+from connections.services.here import runner_here
 from tests.api.test_running import SECONDS, SLEEP, in_background, wait_for
 from tests.catalogue import API, Tenant
 from tests.servers.pausable import PausableServer
@@ -154,7 +153,7 @@ def test_jobs_that_wait_for_their_turn_are_refused(warehouse: Tenant) -> None:
     with in_background(*calls) as asked:
         wait_for(6)
         until = time.monotonic() + SECONDS
-        while not runner(settings.CATALOG_RUNNER).status()["workers"]["waiting"]:
+        while not runner_here().status()["workers"]["waiting"]:
             assert time.monotonic() < until
             time.sleep(0.02)
         started = time.monotonic()

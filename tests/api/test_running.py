@@ -10,11 +10,10 @@ from typing import Any
 
 import orjson
 import pytest
-from django.conf import settings
 from django.db import connections as databases
 
 from connections.models import Organisation
-from connections.runner.supervisor import runner
+from connections.services.here import runner_here
 from tests.catalogue import API, Tenant
 from tests.servers.pausable import PausableServer
 
@@ -45,7 +44,7 @@ def in_background(*calls: Callable[[], Any]) -> Iterator[list[Future[Any]]]:
 
 def wait_for(running: int) -> None:
     until = time.monotonic() + SECONDS
-    while runner(settings.CATALOG_RUNNER).status()["workers"]["running"] < running:
+    while runner_here().status()["workers"]["running"] < running:
         assert time.monotonic() < until, "The jobs did not start."
         time.sleep(0.02)
 
@@ -172,6 +171,6 @@ def test_an_export_that_nobody_reads_on_stops_its_job(warehouse: Tenant) -> None
     next(iter(answer.streaming_content))
     answer.close()
     until = time.monotonic() + SECONDS
-    while runner(settings.CATALOG_RUNNER).status()["workers"]["running"]:
+    while runner_here().status()["workers"]["running"]:
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -7,9 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from django.conf import settings
 
-from connections.runner.supervisor import runner
+from connections.services.here import runner_here
 from tests.docs.pages import ROOT, between, rows
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -64,5 +63,5 @@ def test_the_table_has_the_default(name: str, default: Any):
 
 def test_what_readyz_says_of_the_workers_is_explained():
     explained = set(re.findall(r"`([a-z_]+)`", between(PAGE, "isolation")))
-    reported = runner(settings.CATALOG_RUNNER).status()["isolation"]
+    reported = runner_here().status()["isolation"]
     assert set(reported) <= explained
