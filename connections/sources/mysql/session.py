@@ -229,9 +229,10 @@ class Session(Connection):  # type: ignore[misc]
         kind, statement, columns, parameters = struct.unpack_from("<BIHH", self._read_packet().get_all_data())
         if kind != _PREPARED:
             raise ValueError("no answer to preparing a statement")
+        self._require_width(columns)
         if parameters:
             self._fields(parameters)
-        fields = self._columns(columns) if columns else []
+        fields = self._fields(columns) if columns else []
         if parameters != count:
             raise QueryError(
                 "The text holds a question mark that is no parameter of ours.",
@@ -247,13 +248,14 @@ class Session(Connection):  # type: ignore[misc]
             raise ProtocolError("The server asked for a file of this computer; it was refused.", field="/config/host")
         if first[0] == 0x00:
             raise NotAQueryError("The statement returns no rows.", field="/query/sql")
-        return Stream(self, statement, self._columns(Reader(first).integer()))
+        width = Reader(first).integer()
+        self._require_width(width)
+        return Stream(self, statement, self._fields(width))
 
-    def _columns(self, count: int) -> list[Field]:
-        if count > _MOST_COLUMNS:
+    def _require_width(self, columns: int) -> None:
+        if columns > _MOST_COLUMNS:
             self.give_up()
-            raise TooLargeError(f"The answer has {count} columns; a server has at most {_MOST_COLUMNS}.")
-        return self._fields(count)
+            raise TooLargeError(f"The answer has {columns} columns; a server has at most {_MOST_COLUMNS}.")
 
     def _fields(self, count: int) -> list[Field]:
         fields = [Field.parse(self._read_packet().get_all_data(), self._extended) for _ in range(count)]
