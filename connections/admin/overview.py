@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
+from django.utils.safestring import SafeString
 
+from connections.admin import labels
 from connections.models import Connection, Event, Role
 from connections.services import connections, visits
 from connections.services.actor import Actor
+from connections.services.expiry import WARN_DAYS
 
 SHOWN = 8
 
@@ -23,6 +26,7 @@ class Overview:
     unknown: int
     paused: int
     failing: list[Connection]
+    expiring: list[tuple[Connection, SafeString | str]]
     recent: list[Connection]
     may_add: bool
     visits: list[Event]
@@ -41,6 +45,10 @@ def overview(actor: Actor) -> Overview:
     return Overview(
         **counts,
         failing=list(rows.filter(status_ok=False, paused_at=None).order_by("-status_at")[:SHOWN]),
+        expiring=[
+            (row, labels.expiry_badge(row))
+            for row in rows.filter(connections.expiring_within(WARN_DAYS[-1])).order_by("secrets_expire_at")[:SHOWN]
+        ],
         recent=list(rows.order_by("-updated_at", "-pk")[:SHOWN]),
         may_add=actor.may(Role.EDITOR),
         visits=list(visits.recent(actor)[:SHOWN]) if actor.may(Role.ADMIN) else [],

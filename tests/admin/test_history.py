@@ -266,3 +266,12 @@ def test_dates_by_hand_are_entered_on_a_page_of_their_own(acme: Tenant) -> None:
     assert browser.post(path, {"version": "2", "password": ""}).status_code == 302
     row.refresh_from_db()
     assert (row.secrets_expire_at, row.version) == (None, 3)
+
+
+def test_the_first_page_names_what_ends_soon_the_first_first(acme: Tenant) -> None:
+    for name, days in (("Later", 20), ("Over", -3), ("Soon", 2), ("Far", 200)):
+        row = make(acme)
+        Connection.objects.filter(pk=row.pk).update(name=name, secrets_expire_at=timezone.now() + timedelta(days=days))
+    html = acme.browser("viewer").get("/admin/").content.decode()
+    section = html.split('id="expiring"')[1].split("</section>")[0]
+    assert re.findall(r'change/">(.*?)</a>', section) == ["Over", "Soon", "Later"]
