@@ -24,7 +24,7 @@ _local = threading.local()
 def rows(request: HttpRequest) -> HttpResponse:
     if not hasattr(_local, "connection"):
         _local.connection = psycopg.connect(os.environ["BENCHMARK_DSN"], autocommit=True)
-    cursor = _local.connection.execute("select * from small limit 100")
+    cursor = _local.connection.execute(f"select * from {request.META['QUERY_STRING'] or 'small'} limit 100")
     columns = [column.name for column in cursor.description]
     return HttpResponse(orjson.dumps({"columns": columns, "rows": cursor.fetchall()}, default=str))
 

@@ -41,15 +41,15 @@ class RequestMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        sent = request.headers.get("X-Request-ID", "")
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
         request.request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
         if settings.CATALOG_PROXIES:
             _believe_proxies(request, settings.CATALOG_PROXIES)
         program = "HTTP_AUTHORIZATION" in request.META and request.path_info.startswith(PREFIX)
         answered = (self._for_programs if program else self._for_browsers)(request)
         response = problems.in_one_shape(request, answered)
-        response["X-Request-ID"] = request_id(request)
-        response["X-Process-Time"] = f"{(time.perf_counter() - started) * 1000:.1f}"
+        response.headers["X-Request-ID"] = request_id(request)
+        response.headers["X-Process-Time"] = f"{(time.perf_counter() - started) * 1000:.1f}"
         if not request.path.startswith("/static/"):
             response["Cache-Control"] = "no-store"
         return response

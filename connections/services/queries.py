@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -26,6 +27,8 @@ from connections.services.grounds import Ground
 from connections.services.rows import Wait
 
 USUAL_LIMIT = 100
+KEPT_TEXT = 4096
+"""Characters of a query that is still kept once it was found valid."""
 MEMBERS = ("query", "parameters", "limit", "offset", "count", "timeout")
 """Of a request's body."""
 FORMATS = ("json", "csv", "ndjson", "arrow", "parquet")
@@ -234,11 +237,24 @@ def _browse(actor: Actor, connection: Connection, operation: Operation, argument
 def _query(model: Any, query: Any) -> dict[str, Any]:
     if not isinstance(query, dict):
         raise Invalid.at("/query", "Send the query as a JSON object.", "required" if query is None else "invalid")
+    if query.keys() == {"sql"} and isinstance(query["sql"], str) and len(query["sql"]) <= KEPT_TEXT:
+        _sql(model, query["sql"])
+    else:
+        _validate(model, query)
+    return query
+
+
+@lru_cache(1024)
+def _sql(model: Any, text: str) -> None:
+    """``_validate`` of the usual query. One that passed is known to pass."""
+    _validate(model, {"sql": text})
+
+
+def _validate(model: Any, query: dict[str, Any]) -> None:
     try:
         model.model_validate(query)
     except ValidationError as exc:
         raise Invalid.of(schema.problems(exc, model, config="/query", secrets="/query")) from None
-    return query
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import OperationalError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -86,9 +87,7 @@ def _fields(model: type[models.Model], but: tuple[str, ...]) -> list[models.Fiel
 
 
 @cache
-def _insertion(
-    model: type[models.Model], alias: str
-) -> tuple[str, list[_Value]]:
+def _insertion(model: type[models.Model], alias: str) -> tuple[str, list[_Value]]:
     """The statement and, for each of its values: the attribute, what makes it the driver's, and the default."""
     quote = connections[alias].ops.quote_name
     fields = list(model._meta.concrete_fields)
@@ -108,7 +107,15 @@ def _preparation(field: models.Field[Any, Any], alias: str) -> Prepare | None:
         return json.dumps  # PostgreSQL reads it as what the column is
     if connection.vendor == "postgresql" and isinstance(kind, models.UUIDField | models.DateTimeField):
         return None
+    if connection.vendor == "sqlite" and isinstance(kind, models.UUIDField):
+        return _hex
+    if isinstance(kind, models.DateTimeField):
+        return connection.ops.adapt_datetimefield_value
     return lambda value: field.get_db_prep_save(value, connections[alias])
+
+
+def _hex(value: UUID) -> str:
+    return value.hex
 
 
 def _insertion_of(
