@@ -223,6 +223,18 @@ def test_a_tunnel_leads_through_a_workers_own_port(
     assert asker.ask(source="postgresql", query=query, egress=LOOPBACK).rows == [[True]]
 
 
+def test_a_warm_connection_asks_nobody(runner: LocalRunner, postgresql: PausableServer):
+    asker = Asker(runner, postgresql.login("reader") | {"tls": {"mode": "disable"}})
+    asked = []
+    for _ in range(3):
+        assert asker.ask(source="postgresql", query={"sql": "select 1"}, egress=LOOPBACK).rows == [[1]]
+        [worker] = [
+            each for each in runner._pool._idle if each.realm and each.realm.organisation == asker.organisation
+        ]
+        asked.append(worker.leave.calls)
+    assert asked == [1, 0, 0]
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_worker_that_is_killed_while_it_waits_leaves_nothing(evil: Evil, runner: LocalRunner, flip: bool):
     evil.found("around")  # a worker of its own is there
