@@ -137,13 +137,21 @@ class WorkerRun(Run):
         try:
             settings = json.dumps(self._settings()).encode()
         except BaseException:
-            worker.channel.send(Kind.NO_SETTINGS, until=self._ticket.until)
-            if worker.channel.receive(self._ticket.until)[0] is Kind.ERROR:
-                self._let_go(fit=True)  # it gave the job up, and nothing else happened
+            self._have_it_given_up(worker)
             raise
         worker.channel.send(Kind.SETTINGS, settings, self._ticket.until)
         if (warmth := self._ticket.job.warmth) is not None:
-            worker.warmths.add(warmth)
+            connection = warmth.partition(",")[0]  # of its other adapters for this connection the worker lets go
+            worker.warmths = {kept for kept in worker.warmths if kept.partition(",")[0] != connection} | {warmth}
+
+    def _have_it_given_up(self, worker: Worker) -> None:
+        """Tell the worker that there are no settings. Why there are none is what the caller is told."""
+        try:
+            worker.channel.send(Kind.NO_SETTINGS, until=self._ticket.until)
+            if worker.channel.receive(self._ticket.until)[0] is Kind.ERROR:
+                self._let_go(fit=True)  # it gave the job up, and nothing else happened
+        except (EOFError, TimeoutError):
+            pass  # it waited as long as it had
 
     def _frame(self, kind: Kind, payload: bytes) -> Frame:
         match kind:

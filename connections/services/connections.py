@@ -274,7 +274,7 @@ def _apply(row: Connection, draft: Draft) -> dict[str, Any]:
         changes["secrets"] = sorted(
             name for name in {*before, *draft.set_at} if before.get(name) != draft.set_at.get(name)
         )
-        changes |= _references(vault.references_of(row), draft)
+        changes |= references.moved(vault.references_of(row), references.column(draft.secrets))
     if not changes:
         return {}
     row.access_version += 1
@@ -332,14 +332,8 @@ def _tags(tags: Any) -> list[str]:
 
 
 def _creation(connection: Connection, draft: Draft) -> dict[str, Any]:
-    secrets = {"secrets": sorted(draft.set_at), **_references({}, draft)}
+    secrets = {"secrets": sorted(draft.set_at), **references.moved({}, references.column(draft.secrets))}
     return {"name": [None, connection.name], "config": [None, draft.config], **secrets}
-
-
-def _references(before: dict[str, str], draft: Draft) -> dict[str, Any]:
-    """The change of where secrets are kept, when there is one. A reference is no secret."""
-    after = references.column(draft.secrets)
-    return {"references": [before, after]} if before != after else {}
 
 
 def _save_with_slug(connection: Connection, wanted: Any) -> None:

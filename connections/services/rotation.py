@@ -17,7 +17,18 @@ from django.utils import timezone
 
 from connections.adapters.errors import AdapterError
 from connections.models import Connection, ConnectionSecrets, Role, Slot
-from connections.services import connections, drafts, events, slots, sources, state, status, upgrade_rows, vault
+from connections.services import (
+    connections,
+    drafts,
+    events,
+    references,
+    slots,
+    sources,
+    state,
+    status,
+    upgrade_rows,
+    vault,
+)
 from connections.services.actor import Actor
 from connections.services.errors import CheckFailed, Conflict, Invalid, VersionConflict
 from connections.services.sources import AdapterClass
@@ -58,7 +69,8 @@ def stage(
     with transaction.atomic():
         row = _locked(connection)
         slots.stage(row, draft)
-        _saved(actor, row, "connection.stage", slots.differing(vault.names(row), draft.set_at))
+        moved = references.moved(vault.references_of(row), references.column(draft.secrets))
+        _saved(actor, row, "connection.stage", slots.differing(vault.names(row), draft.set_at), moved=moved)
     connection = connections.get(actor, connection.slug)
     try:
         return Staged(connection, _test(actor, connection, adapter))
@@ -169,14 +181,15 @@ def _make_current(
         coming = vault.find(row, Slot(judged.slot))
         if coming is None or (coming.pk, coming.generation) != (judged.pk, judged.generation):
             raise VersionConflict("Somebody changed these secrets meanwhile. Load the connection again.")
-        before = vault.names(row)
+        before, before_places = vault.names(row), vault.references_of(row)
         dropped = slots.make_current(row, Slot(judged.slot), kept_until=kept_until)
         row.access_version += 1
         row.status_ok, row.status_code, row.status_at = None, "", None
         detail: dict[str, Any] = {"dropped": dropped} if dropped else {}
         if vault.find(row, Slot.PREVIOUS) is not None and kept_until is not None:
             detail["previous_until"] = kept_until.isoformat()
-        _saved(actor, row, action, slots.differing(before, vault.names(row)), detail)
+        moved = references.moved(before_places, vault.references_of(row))
+        _saved(actor, row, action, slots.differing(before, vault.names(row)), detail, moved)
     return connections.get(actor, connection.slug)
 
 
@@ -189,9 +202,15 @@ def _locked(connection: Connection) -> Connection:
 
 
 def _saved(
-    actor: Actor, row: Connection, action: str, secrets: list[str] | None = None, detail: dict[str, Any] | None = None
+    actor: Actor,
+    row: Connection,
+    action: str,
+    secrets: list[str] | None = None,
+    detail: dict[str, Any] | None = None,
+    moved: dict[str, Any] | None = None,
 ) -> None:
     """Save a row whose secrets were changed, as a version of its own, with the event that tells it."""
     row.version += 1
     row.save(update_fields=["version", "access_version", "status_ok", "status_code", "status_at", "updated_at"])
-    events.record(actor, action, row, changes={"secrets": secrets} if secrets else {}, detail=detail)
+    changes = {**({"secrets": secrets} if secrets else {}), **(moved or {})}
+    events.record(actor, action, row, changes=changes, detail=detail)

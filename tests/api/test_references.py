@@ -161,3 +161,29 @@ def test_a_vault_that_is_silent_ends_with_the_requests_own_deadline(
     assert answer.json()["transient"] is True
     openbao.put("acme/db", password=postgresql.reader_password)
     assert previewed(acme).status_code == 200
+
+
+def test_a_reference_is_staged_tested_promoted_and_taken_back_and_the_record_tells_where_secrets_were(
+    acme: Tenant, warehouse: dict[str, Any], postgresql: PausableServer
+) -> None:
+    typed = {**warehouse, "secrets": {"password": postgresql.reader_password}}
+    assert acme.api().post("connections/", typed).status_code == 201
+    stage, place = "connections/warehouse/secrets/stage/", {"password": "env:ACME_PASSWORD"}
+    answer = acme.api().post(stage, {"secrets": {"password": {"ref": "env:ACME_MISSING"}}})
+    assert (answer.json()["rotation"]["pending"]["ok"], answer.json()["rotation"]["pending"]["code"]) == (
+        False,
+        "locked",
+    )
+    answer = acme.api().post("connections/warehouse/secrets/promote/", {})
+    assert (answer.status_code, answer.json()["check"]["field"]) == (422, "/secrets/password")
+    answer = acme.api().post(stage, {"secrets": warehouse["secrets"]})
+    assert answer.json()["rotation"]["pending"]["ok"] is True
+    promoted = acme.api().post("connections/warehouse/secrets/promote/", {}).json()
+    assert promoted["secrets"]["password"]["ref"] == "env:ACME_PASSWORD"
+    assert previewed(acme).status_code == 200
+    back = acme.api().post("connections/warehouse/secrets/rollback/", {}).json()
+    assert "ref" not in back["secrets"]["password"]
+    told = acme.api("admin").get("events/?page_size=200").json()["results"]
+    moves = {event["action"]: event["changes"].get("references") for event in told}
+    assert moves["connection.stage"] == [{}, {"password": "env:ACME_MISSING"}]  # the first that was staged
+    assert (moves["connection.promote"], moves["connection.rollback"]) == ([{}, place], [place, {}])

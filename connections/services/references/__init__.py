@@ -9,7 +9,7 @@ from connections.services.references.allowed import any_for, grants, refusal
 from connections.services.references.reference import KINDS, Pattern, Reference
 from connections.services.references.resolving import resolve, within
 from connections.services.references.sent import concern, read, refuse_values
-from connections.services.references.stored import STAND_IN, column, listed, opened, replaced, sealable
+from connections.services.references.stored import STAND_IN, column, listed, moved, opened, replaced, sealable
 from connections.services.references.vault import MOUNT
 from connections.services.references.warmth import epoch
 
@@ -25,6 +25,7 @@ __all__ = [
     "epoch",
     "grants",
     "listed",
+    "moved",
     "opened",
     "read",
     "refusal",

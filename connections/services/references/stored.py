@@ -29,6 +29,11 @@ def column(secrets: Mapping[str, Any]) -> dict[str, str]:
     return {".".join(path): str(reference) for path, reference in listed(secrets).items()}
 
 
+def moved(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any]:
+    """A change of where secrets are kept, for the record, when there is one. A reference is no secret."""
+    return {"references": [dict(before), dict(after)]} if dict(before) != dict(after) else {}
+
+
 def replaced(secrets: Mapping[str, Any], values: Mapping[Path, Any], prefix: Path = ()) -> Nested:
     """A copy of ``secrets`` with other values at some paths."""
     copy: Nested = {}

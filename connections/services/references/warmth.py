@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from uuid import UUID
@@ -22,4 +23,4 @@ def epoch(connection_id: UUID, organisation: Organisation, references: Mapping[s
         return ""
     fresh = max(1, settings.CATALOG_REFERENCES_FRESH)
     turn = int(time.time() + connection_id.int % fresh) // fresh
-    return f"{turn} {grants(organisation)}"
+    return hashlib.sha256(f"{turn} {grants(organisation)}".encode()).hexdigest()
