@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -123,6 +124,11 @@ def test_no_secret_is_in_an_argument_list_or_an_environment(local: Asker):
             with contextlib.suppress(OSError):
                 assert CANARY.encode() not in process.read_bytes(), process
     assert set(found["environ"]) <= {"HOME", "TMPDIR", "TZ", "LC_CTYPE", "ARROW_DEFAULT_MEMORY_POOL", "RES_OPTIONS"}
+
+
+def test_a_worker_that_dies_leaves_no_picture_of_its_memory(local: Asker):
+    limits = Path(f"/proc/{local.myself()['pid']}/limits").read_text()
+    assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
 
 def test_a_worker_has_a_private_folder_no_descriptors_and_no_django(local: Asker):
