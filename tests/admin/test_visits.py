@@ -64,7 +64,7 @@ def test_the_organisation_reads_who_came_and_why_and_what_they_did(acme: Tenant,
     assert came["actor"]["label"] == "platform (platform)"
     assert came["detail"]["visit"]["reason"] == REASON
     assert did["detail"]["visit"] == came["detail"]["visit"]
-    assert uuid.UUID(came["detail"]["visit"]["id"])
+    assert uuid.UUID(came["detail"]["visit"]["id"]).version == 7
     overview = acme.browser("admin").get("/admin/").content.decode()
     assert REASON in overview
     assert REASON not in acme.browser("editor").get("/admin/").content.decode()

@@ -171,12 +171,12 @@ def test_a_login_takes_a_new_session_and_a_logout_ends_it(acme: Tenant) -> None:
     planted = browser.session
     planted["organisation"] = "globex"
     planted.save()
-    browser.cookies["sessionid"] = planted.session_key
+    browser.cookies["sessionid"] = str(planted.session_key)
     log_in(browser, "acme-editor", "acme editor pass")
     used = browser.cookies["sessionid"].value
     assert used != planted.session_key
     other = Client()
-    other.cookies["sessionid"] = planted.session_key
+    other.cookies["sessionid"] = str(planted.session_key)
     assert other.get("/api/v1/orgs/acme/").status_code == 401
     browser.post("/admin/logout/")
     other.cookies["sessionid"] = used
