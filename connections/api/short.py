@@ -39,10 +39,10 @@ def preview(request: HttpRequest, org: str, slug: str) -> HttpResponse | None:
     if wanted is None:
         return None
     rid = problems.request_id(request)
-    admitted = admission.admit(key[len(_BEARER) :], org, slug, rid, meta.get("REMOTE_ADDR"))
-    if admitted is None or not admitted.actor.may(Role.ANALYST):
-        return None
     try:
+        admitted = admission.admit(key[len(_BEARER) :], org, slug, rid, meta.get("REMOTE_ADDR"))
+        if admitted is None or not admitted.actor.may(Role.ANALYST):
+            return None
         answer, finish = queries.preview_on(admitted.actor, admitted.ground, wanted)
     except (AdapterError, CatalogueError, DatabaseError) as exc:
         return problems.respond(exc, request)
