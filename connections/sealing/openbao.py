@@ -146,8 +146,8 @@ class _Exchange(threading.Thread):
             raise OpenBaoError(f"{url} answered with a redirect, which is not followed", transient=False)
         if len(content) > MAX_BYTES:
             raise OpenBaoError(f"{url} answered with over {MAX_BYTES // 1024} KB", transient=False)
-        parsed = json.loads(content) if content else {}
-        if not isinstance(parsed, dict):
+        parsed = _parsed(content)
+        if parsed is None:
             raise OpenBaoError(f"{url} does not speak Vault's language", transient=False)
         return Answer(response.status, parsed)
 
@@ -158,6 +158,14 @@ class _Exchange(threading.Thread):
                 self._socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # it has just ended by itself
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(content) if content else {}
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _headers(place: OpenBao) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from pydantic import BaseModel, SecretStr, field_validator
@@ -497,7 +497,7 @@ def test_a_source_that_judges_its_secret_is_shown_it_when_it_is_saved(
 ) -> None:
     def drafted() -> drafts.Draft:
         secrets = {"key": {"ref": "env:ACME_KEY"}}
-        return drafts.new(Judging, everywhere.organisation, {}, secrets)
+        return drafts.new(cast(Any, Judging), everywhere.organisation, {}, secrets)
 
     with pytest.raises(Unresolved):
         drafted()
