@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from connections.models import Connection, ConnectionSecrets, Event
+from connections.models import Connection, ConnectionSecrets, Event, Slot
 from connections.sealing.secrets import SealedSecrets
-from connections.services import connections, expiry, state
+from connections.services import connections, drafts, expiry, slots, sources, state
 from connections.services.connections import Change
 from connections.services.errors import Invalid
 from tests.catalogue import Tenant
@@ -187,3 +187,21 @@ def test_a_copy_has_no_secrets_and_so_none_of_their_ends(acme: Tenant) -> None:
 def test_what_settings_in_plain_tell_is_found_by_path() -> None:
     told = expiry.found({"a": {"b": token({"exp": int(END.timestamp())})}, "c": "p", "d": 5}, {"tls": {"ca": "x"}})
     assert told == {"a.b": {"at": ISO, "from": "jwt"}}
+
+
+def test_ends_of_secrets_move_with_them_between_slots(acme: Tenant) -> None:
+    row = make(acme, {"password": "2030-01-01"}, password="p", tls={"certificate": pem(END), "key": "PEM"})
+    adapter = sources.chosen("postgresql", acme.organisation)
+    end = (timezone.now() + timedelta(days=5)).replace(microsecond=0)
+    staged = slots.stage(row, drafts.changed(adapter, row, {}, {"tls": {"certificate": pem(end), "key": "PEM"}}))
+    by_hand = {"at": "2030-01-01T00:00:00Z", "from": "manual"}  # of the password, which stays
+    told = end.isoformat().replace("+00:00", "Z")
+    assert staged.expiries == {"password": by_hand, "tls.certificate": {"at": told, "from": "certificate"}}
+    row.refresh_from_db()
+    assert row.secrets_expire_at == datetime(2030, 1, 1, tzinfo=UTC)
+    slots.make_current(row, Slot.PENDING, kept_until=timezone.now() + timedelta(hours=1))
+    row.refresh_from_db()
+    assert row.secrets_expire_at == end
+    slots.make_current(row, Slot.PREVIOUS, kept_until=timezone.now() + timedelta(hours=1))
+    row.refresh_from_db()
+    assert row.secrets_expire_at == datetime(2030, 1, 1, tzinfo=UTC)

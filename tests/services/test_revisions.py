@@ -12,6 +12,7 @@ from connections.services.connections import Change
 from connections.services.errors import Forbidden, Invalid, NotFound, ReentryRequired, VersionConflict
 from connections.services.restoring import replacing
 from tests.catalogue import Tenant
+from tests.services.test_upgrades import version  # noqa: F401 a fixture
 
 CONFIG = {"host": "db.example.com", "database": "sales", "user": "reader"}
 
@@ -125,9 +126,9 @@ def test_who_may_not_change_may_not_restore_and_anothers_version_is_not_there(ac
         restoring.restore(acme.actor("analyst"), row, 1)
     with pytest.raises(NotFound):
         restoring.restore(globex.actor(), row, 1)
-    for version in (7, 2**40):
+    for number in (7, 2**40):
         with pytest.raises(NotFound):
-            restoring.restore(acme.actor(), row, version)
+            restoring.restore(acme.actor(), row, number)
 
 
 def test_a_restore_of_a_page_that_is_stale_is_refused(acme: Tenant) -> None:
@@ -166,3 +167,18 @@ def _merged(target: Any, patch: Any) -> Any:
         else:
             target[name] = _merged(target.get(name), value)
     return target
+
+
+def test_settings_of_an_older_schema_come_back_as_todays(acme: Tenant, version: Any) -> None:  # noqa: F811
+    change = Change(name="Old", config={"host": "api.example.com", "port": 8443, "user": "ada"}, secrets={"token": "t"})
+    row = connections.create(acme.actor(), "evolving", change)
+    version(3)
+    row = connections.update(acme.actor(), connections.get(acme.actor(), row.slug), Change(config={"login": "grace"}))
+    assert revisions.get(acme.actor(), row, 1).schema_version == 1
+    row = restoring.restore(acme.actor(), row, 1)
+    assert (row.config["login"], row.config["base_url"], row.schema_version) == (
+        "ada",
+        "https://api.example.com:8443/",
+        3,
+    )
+    assert vault.unseal(row) == {"auth": {"token": "t"}}
