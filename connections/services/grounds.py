@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connections.adapters.limits import Budget
+from connections.adapters.schema import Nested
 from connections.models import Connection
 from connections.services import budgets, drafts, jobs, state, vault
 from connections.services.errors import VersionConflict
@@ -42,7 +43,7 @@ def ground(connection: Connection) -> Ground:
     )
 
 
-def settings(ground: Ground) -> drafts.Nested:
+def settings(ground: Ground) -> Nested:
     """The whole settings, secrets included, for the supervisor. Raises ``Locked``, ``ConfigOutdated``.
 
     They are read anew, by whoever hands them over: a connection whose settings were changed since is refused.

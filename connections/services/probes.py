@@ -16,7 +16,7 @@ from connections.adapters.schema import Nested
 from connections.runner.jobs import Operation
 from connections.services import budgets, jobs
 from connections.services.actor import Actor
-from connections.services.errors import Invalid
+from connections.services.errors import Invalid, Unresolved
 from connections.services.sources import AdapterClass
 
 MAX_BYTES = 16 * 1024
@@ -69,7 +69,7 @@ def run(
     try:
         _read(actor, adapter, open_settings, probe)
         step["ok"] = True
-    except AdapterError as exc:
+    except (AdapterError, Unresolved) as exc:
         if exc.code in ("throttled", "busy", "cancelled"):
             raise
         step |= {"ok": False, "code": exc.code}

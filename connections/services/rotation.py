@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections.adapters.errors import AdapterError
+from connections.adapters.schema import Nested
 from connections.models import Connection, ConnectionSecrets, Role, Slot
 from connections.services import (
     connections,
@@ -78,8 +79,6 @@ def stage(
         if exc.code not in NOT_TRIED:
             raise
         return Staged(connection, None)
-    finally:
-        vault.forget_rows(connection)
 
 
 def promote(
@@ -141,23 +140,20 @@ def discard(
     return connections.get(actor, connection.slug)
 
 
-def _require_today(adapter: AdapterClass, connection: Connection) -> None:
-    """What moves between slots is sealed for the settings as they are stored: they must be of today's schema."""
-    if connection.schema_version != adapter.config_class.schema_version:
-        raise ConfigOutdated("The settings were saved under another version of the source. Save them again first.")
-
-
 def _test(actor: Actor, connection: Connection, adapter: AdapterClass) -> Report:
     """Check the pending secrets, run the probe with them, and keep how it went, with the event that tells it."""
     pending = vault.find(connection, Slot.PENDING)
     if pending is None:
         raise Conflict("Somebody discarded the pending secrets meanwhile.")
+
+    def opened() -> Nested:
+        return drafts.settings_of(adapter, connection, Slot.PENDING)
+
     detail = {"slot": Slot.PENDING.value, "probe": bool(connection.probe)}
     events.record(actor, "connection.test", connection, result="started", detail=detail)
     ok: bool | None = None
     code = ""
     try:
-        opened = lambda: drafts.settings_of(adapter, connection, Slot.PENDING)  # noqa: E731
         report = status.diagnose(actor, adapter, opened, connection.probe)
         ok, code = report["ok"], report["code"] or ""
     except BaseException as exc:
