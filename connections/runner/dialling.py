@@ -17,49 +17,24 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 from connections.adapters.addresses import LOOPBACK, within
-from connections.adapters.egress import EgressPolicy, denied
-from connections.adapters.errors import EgressDeniedError
-from connections.runner.isolation import notices, sockets, syscalls
+from connections.adapters.egress import EgressPolicy
+from connections.runner.isolation import messages, notices, sockets, syscalls
 from connections.runner.isolation.notices import Notice
 from connections.runner.isolation.sockets import Place
+from connections.runner.leave import SENDMSG, Leave
 from connections.runner.nameservers import is_nameserver
 
 _LONGEST: Final = 28
 _LISTEN: Final = syscalls.own("listen")
 _MOST_UNDER_WAY: Final = 16
 _MOST_LISTENING: Final = 64
-_FEW_CALLS: Final = 200
 _PAUSE_SECONDS: Final = 0.005
-"""What each call of a job waits after those few: one that does nothing but connect must not hold up this process."""
-_UNCLEAR: Final = frozenset({"unreachable", "authentication", "authorization", "tls", "protocol", "internal"})
-"""Codes of errors that a driver may make of a connection that it was refused."""
-
-
-class Leave:
-    """Where a worker may connect in its running job, and the first place that it was refused there."""
-
-    def __init__(self) -> None:
-        self.egress: dict[str, Any] = {}
-        self.refused: Place | None = None
-        self.calls = 0
-
-    def grant(self, egress: dict[str, Any]) -> None:
-        """A new job begins, under this policy (``EgressPolicy.as_dict()``)."""
-        self.egress = egress
-        self.refused = None
-        self.calls = 0
-
-    def refusal(self, code: str) -> EgressDeniedError | None:
-        """What a caller is told whose job failed with the error ``code`` after it was refused a place."""
-        refused = self.refused
-        if refused is None or code not in _UNCLEAR:
-            return None
-        return denied(refused.address, refused.port)
+"""What each call of a job waits that makes too many: it must not hold up this process."""
 
 
 class Dialler:
@@ -74,7 +49,7 @@ class Dialler:
         self._open: tuple[int, ...] = (self._listener, self._pidfd)
         self._poll = select.poll()
         self._poll.register(self._listener, select.POLLIN)
-        self._under_way: dict[int, Notice] = {}
+        self._under_way: dict[int, Callable[[], bool]] = {}
         self._listening: dict[int, int] = {}
         self._guarding = threading.Lock()
         self._held: int | None = None
@@ -95,15 +70,17 @@ class Dialler:
         if not self._thread.is_alive():
             self._close()
 
-    def join(self, seconds: float) -> None:
+    def over(self, seconds: float) -> bool:
+        """Whether it ends, as its worker has, within ``seconds``."""
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
             while not self._stopped or self._under_way:
                 for ready, events in self._poll.poll():
                     if ready != self._listener:
-                        self._finish(ready)
+                        self._go_on(ready)
                     elif events & select.POLLIN:
                         self._serve()
                     else:
@@ -117,8 +94,7 @@ class Dialler:
         notice = notices.receive(self._listener)
         if notice is None:
             return
-        self._leave.calls += 1
-        if self._leave.calls > _FEW_CALLS:
+        if self._leave.count(notice):
             time.sleep(_PAUSE_SECONDS)
         try:
             self._do(notice)
@@ -129,18 +105,21 @@ class Dialler:
     def _do(self, notice: Notice) -> None:
         """Judge a call, make it, and answer it. What is under way is answered later."""
         sock = notices.taken(self._pidfd, notice.arguments[0] & 0xFFFFFFFF)
+        kept = False
         try:
+            if sockets.option(sock, socket.SO_DOMAIN) not in (socket.AF_INET, socket.AF_INET6):
+                raise PermissionError("Only sockets of IP lead out.")
             if notice.number == _LISTEN:
                 self._listen(sock, notice)
-                return
-            where = self._place(notice)
-            with self._judged(sock, where):
-                waits = self._connect(sock, where, notice)
-        except BaseException:
-            os.close(sock)
-            raise
-        if not waits:
-            os.close(sock)
+            elif notice.number == SENDMSG:
+                kept = self._send(sock, notice)
+            else:
+                where = self._place(notice)
+                with self._judged(sock, where):
+                    kept = self._connect(sock, where, notice)
+        finally:
+            if not kept:
+                os.close(sock)
 
     def _place(self, notice: Notice) -> Place:
         """A copy of the address that the worker gave. Raises ``OSError`` when it is none."""
@@ -158,13 +137,10 @@ class Dialler:
     @contextmanager
     def _judged(self, sock: int, where: Place) -> Iterator[None]:
         """Inside, ``where`` is a place that ``sock`` may be connected to. Raises ``OSError`` when it is not."""
-        kind = sockets.option(sock, socket.SO_TYPE)
-        if sockets.option(sock, socket.SO_DOMAIN) not in (socket.AF_INET, socket.AF_INET6):
-            raise PermissionError("Only sockets of IP lead out.")
         if is_nameserver(where):
             yield
             return
-        if kind != socket.SOCK_STREAM:
+        if sockets.option(sock, socket.SO_TYPE) != socket.SOCK_STREAM:
             raise PermissionError("Only nameservers are reached by UDP.")
         if EgressPolicy.from_dict(self._leave.egress).allows(where.address, where.port):
             yield
@@ -181,19 +157,57 @@ class Dialler:
     def _connect(self, sock: int, where: Place, notice: Notice) -> bool:
         """Connect, and answer; true when that comes later, as the worker waits and this thread does not."""
         waits = os.get_blocking(sock)
-        if waits and len(self._under_way) >= _MOST_UNDER_WAY:
-            raise PermissionError("Too many connections are under way.")
         if waits:
+            self._require_room()
             os.set_blocking(sock, False)
         error = self._attempt(sock, where)
         if waits and error == errno.EINPROGRESS:
-            self._under_way[sock] = notice
-            self._poll.register(sock, select.POLLOUT)
+            self._later(sock, lambda: self._connected(sock, notice))
             return True
         if waits:
             os.set_blocking(sock, True)
         notices.answer(self._listener, notice, error)
         return False
+
+    def _connected(self, sock: int, notice: Notice) -> bool:
+        error = sockets.option(sock, socket.SO_ERROR)
+        os.set_blocking(sock, True)
+        notices.answer(self._listener, notice, error)
+        return True
+
+    def _send(self, sock: int, notice: Notice) -> bool:
+        """Send a copy of a message that has no address, and answer; true when that comes later."""
+        content = messages.copied(self._pid, notice.arguments[1])
+        if not notices.waits(self._listener, notice):
+            raise ProcessLookupError("It was another process's memory.")
+        flags = notice.arguments[2] & 0xFFFFFFFF
+        waits = os.get_blocking(sock) and not flags & socket.MSG_DONTWAIT
+
+        def attempt() -> bool:
+            sent = error = 0
+            try:
+                sent = messages.send(sock, content, flags)
+            except OSError as exc:
+                error = exc.errno or errno.EACCES
+            if waits and error == errno.EAGAIN:
+                return False
+            notices.answer(self._listener, notice, error, sent)
+            return True
+
+        if attempt():
+            return False
+        self._require_room()
+        self._later(sock, attempt)
+        return True
+
+    def _require_room(self) -> None:
+        if len(self._under_way) >= _MOST_UNDER_WAY:
+            raise PermissionError("Too much is under way.")
+
+    def _later(self, sock: int, then: Callable[[], bool]) -> None:
+        """Do ``then`` whenever the socket can be written, until it is true."""
+        self._under_way[sock] = then
+        self._poll.register(sock, select.POLLOUT)
 
     def _attempt(self, sock: int, where: Place) -> int:
         """The error's number, or 0. A worker that changes its socket now can make this wait: ``stop`` ends that."""
@@ -210,14 +224,11 @@ class Dialler:
                 self._held = None
         return 0
 
-    def _finish(self, sock: int) -> None:
-        """What was under way has come to its end."""
-        self._poll.unregister(sock)
-        notice = self._under_way.pop(sock)
-        error = sockets.option(sock, socket.SO_ERROR)
-        os.set_blocking(sock, True)
-        notices.answer(self._listener, notice, error)
-        os.close(sock)
+    def _go_on(self, sock: int) -> None:
+        if self._under_way[sock]():
+            self._poll.unregister(sock)
+            del self._under_way[sock]
+            os.close(sock)
 
     def _listen(self, sock: int, notice: Notice) -> None:
         """Let a worker listen to itself, as its tunnels do: on loopback, where no other worker can connect."""
@@ -229,7 +240,6 @@ class Dialler:
         sockets.listen(sock, min(notice.arguments[1] & 0x7FFFFFFF, 128))
         self._listening[notice.arguments[0] & 0xFFFFFFFF] = sockets.inode(sock)
         notices.answer(self._listener, notice, 0)
-        os.close(sock)
 
     def _own(self, where: Place) -> int | None:
         """The worker's own socket that listens at ``where``, to be held while it is connected to: the port is its

@@ -21,8 +21,9 @@ from typing import Final
 import orjson
 
 from connections.adapters.errors import InternalError, WorkerCrashedError
-from connections.runner.dialling import Dialler, Leave
+from connections.runner.dialling import Dialler
 from connections.runner.frames import DESCRIPTOR, Channel, Kind
+from connections.runner.leave import Leave
 from connections.runner.realms import Realm
 from connections.runner.zygote import ANSWER, BOOTSTRAP, BURIAL_SECONDS, BURY, FORK, READY, REQUEST
 

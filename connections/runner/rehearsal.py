@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from connections.adapters.egress import EgressPolicy
-from connections.runner.dialling import Dialler, Leave
+from connections.runner.dialling import Dialler
 from connections.runner.frames import DESCRIPTOR
 from connections.runner.isolation import HandOver
+from connections.runner.leave import Leave
 
 SECONDS: Final = 5.0
 _TAKEN: Final = b"T"
@@ -50,7 +51,6 @@ def _rehearsed(confine: Confine, clean: Callable[[int], None], far: Any) -> dict
             finally:
                 os._exit(0)
         theirs.close()
-        dialler: Dialler | None = None
         pidfd = os.pidfd_open(pid)
         try:
             ours.settimeout(SECONDS)
@@ -60,7 +60,6 @@ def _rehearsed(confine: Confine, clean: Callable[[int], None], far: Any) -> dict
             dialler = Dialler(pid, pidfd, DESCRIPTOR.unpack(told)[0], leave)
             ours.sendall(_TAKEN)
             report, error = json.loads(_all(ours))
-            return report if error not in _REFUSALS else None
         except struct.error:  # it ended before it had anything to give
             return None
         finally:
@@ -69,8 +68,8 @@ def _rehearsed(confine: Confine, clean: Callable[[int], None], far: Any) -> dict
             os.waitpid(pid, 0)
             os.close(pidfd)
             clean(pid)
-            if dialler is not None:
-                dialler.join(SECONDS)
+        # Before Linux 5.9 nobody is told that the last one who could connect has gone.
+        return report if error not in _REFUSALS and dialler.over(SECONDS) else None
 
 
 def _try(theirs: socket.socket, confine: Confine, far: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import sys
@@ -153,10 +154,27 @@ def test_no_message_is_sent_without_a_connection(evil: Evil, listen: Any):
         udp.settimeout(0.2)
         found = evil.found("message", LOOPBACK, port=here.port, udp=udp.getsockname()[1])
         assert set(found.values()) == {"OSError Permission denied"}
-        assert len(found) == 6
+        assert len(found) == 7
         with pytest.raises(TimeoutError):
             udp.recv(10)
     assert here.came == []
+
+
+def test_messages_in_pieces_go_along_a_connection(evil: Evil):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def digest() -> None:
+            for _ in range(2):
+                accepted, _ = server.accept()
+                with accepted, accepted.makefile("rb") as file:
+                    time.sleep(0.2)  # until no more goes at once
+                    accepted.sendall(hashlib.sha256(file.read()).hexdigest().encode())
+
+        threading.Thread(target=digest, daemon=True).start()
+        found = evil.found("pieces", LOOPBACK, port=server.getsockname()[1])
+    whole = hashlib.sha256(bytes(range(256)) * 4096).hexdigest()
+    assert found["waiting"] == found["not waiting"] == whole
+    assert "Broken pipe" in found["unconnected"]
 
 
 def test_nothing_leads_around_the_dialler(evil: Evil):
@@ -228,9 +246,7 @@ def test_a_warm_connection_asks_nobody(runner: LocalRunner, postgresql: Pausable
     asked = []
     for _ in range(3):
         assert asker.ask(source="postgresql", query={"sql": "select 1"}, egress=LOOPBACK).rows == [[1]]
-        [worker] = [
-            each for each in runner._pool._idle if each.realm and each.realm.organisation == asker.organisation
-        ]
+        [worker] = [each for each in runner._pool._idle if each.realm and each.realm.organisation == asker.organisation]
         asked.append(worker.leave.calls)
     assert asked == [1, 0, 0]
 
@@ -271,6 +287,15 @@ def test_one_that_does_nothing_but_try_holds_up_nobody_else(evil: Evil, runner: 
 def _flooded(evil: Evil, port: int) -> None:
     with pytest.raises(AdapterError):
         evil.found("flood", timeout=3, port=port)
+
+
+def test_a_forked_child_keeps_nothing_of_the_dialler(evil: Evil):
+    evil.found("itself")
+    assert listeners() > 0
+    child = os.fork()
+    if child == 0:
+        os._exit(listeners())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def diallers() -> int:

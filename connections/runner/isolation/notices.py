@@ -57,10 +57,10 @@ def waits(listener: int, notice: Notice) -> bool:
     return True
 
 
-def answer(listener: int, notice: Notice, error: int) -> None:
-    """End the call: with 0, or with the error of this number. Nothing happens when its caller has gone."""
+def answer(listener: int, notice: Notice, error: int, value: int = 0) -> None:
+    """End the call: with ``value``, or with the error of this number. Nothing happens when its caller has gone."""
     with suppress(FileNotFoundError, BlockingIOError):  # the second: it has its answer
-        fcntl.ioctl(listener, _SEND, _ANSWER.pack(notice.id, 0, -error, 0))
+        fcntl.ioctl(listener, _SEND, _ANSWER.pack(notice.id, value, -error, 0))
 
 
 def taken(pidfd: int, number: int) -> int:

@@ -75,9 +75,8 @@ def refuse(*, network: bool) -> bool:
 def refuse_and_tell() -> int:
     """Install the filter for the class that has the network; returns what tells of each ``connect`` and ``listen``.
 
-    These two wait for whoever holds the descriptor that is returned. Nothing is sent but along a connection: no
-    address is given with a message, and no message that could carry one. Raises ``OSError`` where that is not to be
-    had.
+    These two wait for whoever holds the descriptor that is returned, and so does ``sendmsg``, which can carry an
+    address. Other ways to send along none but a connection are refused. Raises ``OSError`` where that is not to be had.
     """
     numbers = NUMBERS.get(platform.machine())
     if not LINUX or numbers is None or platform.machine() not in _ARCHITECTURES:
@@ -123,14 +122,13 @@ def _program(numbers: dict[str, int], architecture: int, *, network: bool, told:
     # Other pairs can be turned to any Unix socket.
     lines += _at(numbers["socketpair"], _with(1, _SOCKET_TYPE, [socket.SOCK_STREAM]))
     if told:
-        for name in ("connect", "listen"):
+        for name in ("connect", "listen", "sendmsg"):
             lines += _at(numbers[name], [_line(_RETURN, _TELL)])
     if told or not network:
         lines += _at(numbers["sendto"], _along_connections())
-        for name in ("sendmsg", "sendmmsg"):
-            lines += _at(numbers[name], [_refusal(errno.EACCES)])
+        lines += _at(numbers["sendmmsg"], [_refusal(errno.EACCES)])
     if not network:
-        for name in ("connect", "listen", "bind"):
+        for name in ("connect", "listen", "bind", "sendmsg"):
             lines += _at(numbers[name], [_refusal(errno.EACCES)])
     lines += _at(numbers["setsockopt"], _options())
     lines += _at(numbers["kill"], _only(0, [own]))

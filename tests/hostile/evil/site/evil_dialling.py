@@ -130,18 +130,41 @@ def message(given: Given) -> Deeds:
     yield "sendmmsg", native("sendmmsg", udp, _header(where) + bytes(8), 1, 0)
     yield "fast open", native("sendto", tcp, b"evil", 4, TFO, there, len(there))
     yield "fast open by message", native("sendmsg", tcp, _header(there), TFO)
+    yield "sendmsg with more than bytes", native("sendmsg", tcp, _header(b"", control=True), 0)
     yield "fast open without address", native("sendto", tcp, b"evil", 4, TFO, None, 0)
 
 
 _kept: list[Any] = []
 
 
-def _header(where: bytes) -> bytes:
+def _header(where: bytes, *, control: bool = False) -> bytes:
     """A ``msghdr`` with one short message for ``where``."""
     name, text = ctypes.create_string_buffer(where, len(where)), ctypes.create_string_buffer(b"evil")
     vector = ctypes.create_string_buffer(struct.pack("@PN", ctypes.addressof(text), 4), 16)
     _kept.extend((name, text, vector))
-    return struct.pack("@PIPNPNi4x", ctypes.addressof(name), len(where), ctypes.addressof(vector), 1, 0, 0, 0)
+    more = (ctypes.addressof(text), 4) if control else (0, 0)
+    return struct.pack("@PIPNPNi4x", ctypes.addressof(name), len(where), ctypes.addressof(vector), 1, *more, 0)
+
+
+def pieces(given: Given) -> Deeds:
+    """Send by ``sendmsg`` along a connection, as some drivers do: more than goes at once, waiting and not."""
+    content = bytes(range(256)) * 4096
+    for way, waits in (("waiting", True), ("not waiting", False)):
+        where = sockaddr("127.0.0.1", given["port"])
+        with socket.socket() as sock:
+            LIBC.connect(sock.fileno(), where, len(where))
+            sock.setblocking(waits)
+            left = memoryview(content)
+            while left:
+                try:
+                    left = left[sock.sendmsg([left[:100], b"", left[100:]]) :]
+                except BlockingIOError:
+                    time.sleep(0.001)
+            sock.setblocking(True)
+            sock.shutdown(socket.SHUT_WR)
+            yield way, sock.recv(100).decode()
+    with socket.socket() as sock:
+        yield "unconnected", tried(sock.sendmsg, [b"evil"])
 
 
 def around(given: Given) -> Deeds:
