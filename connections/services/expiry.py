@@ -17,7 +17,7 @@ from connections.adapters import schema
 from connections.adapters.schema import Path, Problem, pointer_told
 from connections.models import Connection, ConnectionSecrets
 from connections.services import endings, upgrading, vault
-from connections.services.drafts import Draft
+from connections.services.drafts import MAX_DEPTH, Draft
 from connections.services.errors import Invalid
 
 Expiries = dict[str, dict[str, str]]
@@ -178,6 +178,8 @@ def _days(wanted: Any, set_: set[str]) -> dict[str, str | None]:
         return {}
     if not isinstance(wanted, dict):
         raise Invalid.at("/expiries", "Send a JSON object.")
+    if _is_deeper(wanted, MAX_DEPTH):
+        raise Invalid.at("/expiries", f"Nested deeper than {MAX_DEPTH} objects.")
     days: dict[str, str | None] = {}
     problems = []
     for path in schema.paths(wanted):
@@ -194,6 +196,12 @@ def _days(wanted: Any, set_: set[str]) -> dict[str, str | None]:
     if problems:
         raise Invalid.of(problems)
     return days
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return levels == 0 or any(_is_deeper(inner, levels - 1) for inner in value.values())
 
 
 def _day(value: Any) -> datetime | None:

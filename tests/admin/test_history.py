@@ -264,7 +264,7 @@ def test_dates_by_hand_are_entered_on_a_page_of_their_own(acme: Tenant) -> None:
     for sent, words in (({"version": "2", "password": "soon"}, "valid date"), ({"version": "1"}, "Load it again")):
         assert words in browser.post(path, sent).content.decode()
     assert browser.post(path, {"version": "2", "password": ""}).status_code == 302
-    row.refresh_from_db()
+    row = Connection.objects.get(pk=row.pk)
     assert (row.secrets_expire_at, row.version) == (None, 3)
 
 

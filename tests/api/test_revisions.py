@@ -118,7 +118,11 @@ def test_a_date_by_hand_is_set_and_taken_away(acme: Tenant) -> None:
     cleared = api.patch("connections/warehouse/", {"expiries": {"password": None}}).json()
     assert (cleared["secrets_expire_at"], cleared["version"]) == (None, 3)
     assert "expires_at" not in cleared["secrets"]["password"]
-    for body in ({"expiries": {"password": "never"}}, {"expiries": {"tls": {"key": "2031-01-31"}}}, {"expiries": 5}):
+    deep: Any = "2031-01-31"
+    for _ in range(300):
+        deep = {"a": deep}
+    for wanted in ({"password": "never"}, {"tls": {"key": "2031-01-31"}}, 5, ["x"], deep):
+        body = {"expiries": wanted}
         refused = api.patch("connections/warehouse/", body)
         assert refused.status_code == 400, body
         assert refused.json()["errors"][0]["pointer"].startswith("/expiries")
