@@ -236,6 +236,10 @@ class Dialler:
         if where is None or not where.port or not within(where.address, LOOPBACK):
             raise PermissionError("Only loopback is listened on.")
         if len(self._listening) >= _MOST_LISTENING:
+            for number in list(self._listening):
+                if (still := self._still_listening(number)) is not None:
+                    os.close(still)
+        if len(self._listening) >= _MOST_LISTENING:
             raise PermissionError("Too many sockets listen.")
         sockets.listen(sock, min(notice.arguments[1] & 0x7FFFFFFF, 128))
         self._listening[notice.arguments[0] & 0xFFFFFFFF] = sockets.inode(sock)
@@ -244,20 +248,26 @@ class Dialler:
     def _own(self, where: Place) -> int | None:
         """The worker's own socket that listens at ``where``, to be held while it is connected to: the port is its
         own for so long. None when it has none there."""
-        if not within(where.address, LOOPBACK):
-            return None
-        for number, inode in list(self._listening.items()):
-            try:
-                sock = notices.taken(self._pidfd, number)
-            except OSError:
-                del self._listening[number]
-                continue
-            if sockets.inode(sock) != inode:
-                del self._listening[number]
-            elif sockets.bound(sock) == where:
-                return sock
-            os.close(sock)
+        for number in list(self._listening) if within(where.address, LOOPBACK) else ():
+            sock = self._still_listening(number)
+            if sock is not None:
+                if sockets.bound(sock) == where:
+                    return sock
+                os.close(sock)
         return None
+
+    def _still_listening(self, number: int) -> int | None:
+        """A descriptor for what the worker was let listen with under this number; None when it no longer does."""
+        inode = self._listening.pop(number)
+        try:
+            sock = notices.taken(self._pidfd, number)
+        except OSError:
+            return None
+        if sockets.inode(sock) != inode or not sockets.option(sock, socket.SO_ACCEPTCONN):
+            os.close(sock)
+            return None
+        self._listening[number] = inode
+        return sock
 
     def _close(self) -> None:
         held, self._open = self._open, ()

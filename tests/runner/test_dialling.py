@@ -193,6 +193,13 @@ def test_a_worker_reaches_its_own_listener_and_no_other(evil: Evil):
     }
 
 
+def test_listeners_are_bounded_by_how_many_there_are_and_not_by_how_many_there_were(evil: Evil):
+    found = evil.found("listeners", most=64)
+    assert found["one after another"] == "got away"
+    assert int(found["at once"]) == 64
+    assert found["stopped"] == "OSError Permission denied"
+
+
 def test_libpq_is_refused_an_address_that_python_never_saw(evil: Evil, listen: Any):
     here = listen()
     assert "Permission denied" in evil.found("libpq", port=here.port)["libpq"]

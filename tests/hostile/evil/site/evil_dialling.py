@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from evil_deeds import LIBC, native, tried
@@ -218,6 +219,25 @@ def itself(given: Given) -> Deeds:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", port))
         yield "bound only", native("connect", opened("127.0.0.1"), where, len(where))
+
+
+def listeners(given: Given) -> Deeds:
+    """As many as there may be, one after another and at once; and one that has stopped to listen."""
+    for _ in range(given["most"] + 10):
+        socket.create_server(("127.0.0.1", 0)).close()
+    yield "one after another", "got away"
+    with ExitStack() as held:
+        made = 0
+        try:
+            for _ in range(given["most"] + 10):
+                held.enter_context(socket.create_server(("127.0.0.1", 0)))
+                made += 1
+        except PermissionError:
+            yield "at once", str(made)
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        where = sockaddr("127.0.0.1", own.getsockname()[1])
+        own.shutdown(socket.SHUT_RD)
+        yield "stopped", native("connect", opened("127.0.0.1"), where, len(where))
 
 
 def libpq(given: Given) -> Deeds:
