@@ -86,7 +86,7 @@ class Neighbours:
             except OSError:
                 return
             if content and not self._closed:
-                with contextlib.suppress(ValueError):  # no message of ours
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # of another version, or no message of ours
                     self._hear(json.loads(content))
 
     def _is_other(self, name: str) -> bool:

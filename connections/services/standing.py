@@ -14,11 +14,11 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, close_old_connections, connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -28,12 +28,12 @@ from connections.services.actor import Actor
 from connections.services.here import runner_here
 
 WHY = "The right to do this ended while it ran."
+LEAST_PAUSE = 0.05  # seconds
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Whose job it is, and what it stands on. ``until`` is when a superuser's visit ends."""
 
     kind: str
@@ -179,10 +179,12 @@ class _Watch:
     def _keep(self) -> None:
         while True:
             self._work.wait()
-            all_of_them = self._doubt.wait(settings.CATALOG_RECHECK_SECONDS)
+            pause = max(settings.CATALOG_RECHECK_SECONDS, LEAST_PAUSE)
+            all_of_them = self._doubt.wait(pause)
             self._doubt.clear()
             try:
-                self.look(0.0 if all_of_them else settings.CATALOG_RECHECK_SECONDS)
+                close_old_connections()  # one that broke is not asked again
+                self.look(0.0 if all_of_them else pause)
             except DatabaseError as exc:
                 log.warning("The rights behind running jobs could not be looked at: %s.", type(exc).__name__)
             except Exception:

@@ -127,7 +127,7 @@ def test_what_runs_for_a_visit_ends_with_it(acme: Tenant, superuser: Any) -> Non
     visit = visits.begin(superuser, "acme", REASON)
     actor = tenancy.actor_of(superuser, "acme", visit=visit)
     lasting = standing.holder(actor, acme.sqlite())
-    ended = replace(lasting, until=timezone.now() - timedelta(seconds=1))
+    ended = lasting._replace(until=timezone.now() - timedelta(seconds=1))
     assert standing.fallen({lasting, ended}) == {ended}
     superuser.is_superuser = False
     superuser.save()
