@@ -31,6 +31,8 @@ MAX_LENGTH = 1024
 MAX_DEPTH = 16
 MAX_FILES = 10_000
 MAX_ENTRIES = 100_000
+TRIES = 5
+"""How often a file that is replaced while it is opened is opened anew."""
 
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK  # O_NONBLOCK: a fifo must not hold us
 _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
@@ -83,14 +85,37 @@ def open_beneath(
     link, folder, device, pipe or socket. ``field`` points at the setting that holds the name.
     """
     parts = split_name(relative, field=field)
-    with _worded(relative, field, error), _folder(root) as folder:
-        opened = _open(folder, parts, _FILE)
+    with _folder(root) as folder:
+        for _ in range(TRIES):
+            with _worded(relative, field, error):
+                opened = _open(folder, parts, _FILE)
+            try:
+                status = os.fstat(opened)
+                _require_plain_file(status, relative, field, error)
+                if _still_there(folder, parts, status):
+                    return opened
+            except BaseException:
+                os.close(opened)
+                raise
+            os.close(opened)
+    raise error(f"{relative!r} is being replaced all the time.", field=field)
+
+
+def _still_there(folder: int, parts: tuple[str, ...], opened: os.stat_result) -> bool:
+    """Whether the name still leads to the file that was opened, which has had no other name in between.
+
+    The open file alone cannot tell: a hard link to a file from elsewhere may have been opened and removed again.
+    """
     try:
-        _require_plain_file(opened, relative, field, error)
-    except AdapterError:
-        os.close(opened)
-        raise
-    return opened
+        named = _open(folder, parts, _FILE)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(named)
+        same = (found.st_dev, found.st_ino, found.st_ctime_ns) == (opened.st_dev, opened.st_ino, opened.st_ctime_ns)
+        return same and found.st_nlink == 1  # making and removing a name moves the time of change
+    finally:
+        os.close(named)
 
 
 def open_folder(
@@ -198,8 +223,7 @@ def _worded(relative: str, field: str, error: type[AdapterError]) -> Iterator[No
         raise
 
 
-def _require_plain_file(opened: int, relative: str, field: str, error: type[AdapterError]) -> None:
-    status = os.fstat(opened)
+def _require_plain_file(status: os.stat_result, relative: str, field: str, error: type[AdapterError]) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise error(f"{relative!r} is not a regular file.", field=field)
     if status.st_nlink > 1:

@@ -138,6 +138,35 @@ def test_swapping_a_file_for_a_link_never_shows_the_outside(way, root, tmp_path)
     assert seen == {"inside", None}
 
 
+def test_swapping_a_file_for_a_hard_link_never_shows_the_outside(way, root, tmp_path):
+    """A link that is gone again when the open file is looked at has left no trace on the file."""
+    target, spare, link = root / "flip.csv", root / "spare", root / "link"
+    spare.write_text("inside")
+    os.replace(spare, target)
+    stop = threading.Event()
+
+    def flip():
+        while not stop.is_set():
+            os.link(tmp_path / "secret.csv", link)
+            os.replace(link, target)
+            spare.write_text("inside")
+            os.replace(spare, target)
+
+    flipper = threading.Thread(target=flip)
+    flipper.start()
+    seen = set()
+    try:
+        for _ in range(10_000):
+            try:
+                seen.add(content(root, "flip.csv"))
+            except QueryError:
+                seen.add(None)
+    finally:
+        stop.set()
+        flipper.join()
+    assert seen == {"inside", None}
+
+
 def test_swapping_a_folder_on_the_way_never_shows_the_outside(way, root, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "2024.csv").write_text("outside")
@@ -155,7 +184,7 @@ def test_swapping_a_folder_on_the_way_never_shows_the_outside(way, root, tmp_pat
     flipper.start()
     seen = set()
     try:
-        for _ in range(5_000):
+        for _ in range(10_000):
             try:
                 seen.add(content(root, "sales/2024.csv"))
             except QueryError:
