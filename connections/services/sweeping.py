@@ -16,7 +16,7 @@ from connections.models import ConnectionSecrets, Event, Organisation, Slot
 from connections.services.keys.record import record
 from connections.services.locks import try_lock
 
-MARGIN = timedelta(minutes=5)  # clocks that differ, and answers that were on their way
+MARGIN = timedelta(seconds=20)  # clocks that differ, and answers that were on their way
 LOOKBACK = timedelta(days=1)
 BATCH = 500
 _LIMITS = ("preview_timeout", "preview_timeout_max", "check_timeout")
