@@ -187,6 +187,36 @@ def test_the_test_never_uses_a_warm_connection_of_the_current_secrets(acme: Tena
     assert staged.report["code"] == "authentication"
 
 
+def test_a_reference_is_staged_tested_and_promoted_as_any_secret(
+    acme: Tenant, warehouse: Connection, account: Account, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CATALOG_REFERENCES = ["env:ACME_*"]
+    acme.organisation.references = ["env:ACME_*"]
+    acme.organisation.save()
+    sent = {"password": {"ref": "env:ACME_ROTATED"}}
+    staged = rotation.stage(acme.actor(), load(acme, warehouse), sent)
+    assert staged.report is not None
+    assert (staged.report["ok"], staged.report["code"]) == (False, "locked"), "It has no value."
+    account.accept("second")
+    monkeypatch.setenv("ACME_ROTATED", "second")
+    row = rotation.promote(acme.actor(), staged.connection)
+    assert vault.references_of(row) == {"password": "env:ACME_ROTATED"}
+    assert '"rows":' in pid(acme, row)
+    account.accept("first")
+    row = rotation.rollback(acme.actor(), row)
+    assert (vault.references_of(row), stored(acme, row)) == ({}, {"password": "first"})
+    assert vault.references_of(row, Slot.PREVIOUS) == {"password": "env:ACME_ROTATED"}
+
+
+def test_when_secrets_end_moves_with_them(acme: Tenant) -> None:
+    row = elsewhere(acme)
+    row = connections.update(acme.actor(), row, Change(expiries={"password": "2030-01-31"}))
+    ends = row.secrets_expire_at
+    row = promoted(acme, row)
+    assert row.secrets_expire_at is None, "The new password has no date by hand."
+    assert rotation.rollback(acme.actor(), row).secrets_expire_at == ends
+
+
 def _rows(answer: str) -> str:
     return answer.partition('"rows":')[2].partition("]]")[0]
 
