@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures", "connections.testing.plugin"]
+pytest_plugins = ["tests.servers.fixtures", "connections.testing.plugin", "connections.testing.leaks"]
 if "connections.runner.supervisor" in sys.modules or find_spec("connections.runner.supervisor"):
     pytest_plugins.append("tests.catalogue")
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text())))
+NAMED = sorted(
+    set(re.findall(r"`((?:connections/testing|tests)/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text()))
+)
 
 
 @cache
