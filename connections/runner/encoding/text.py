@@ -14,6 +14,9 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import repeat
+from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 from connections.adapters.contract import Column, ColumnType, Row
@@ -25,12 +28,16 @@ from connections.runner.encoding.encoder import (
     mended,
     text_of,
     to_json,
+    to_line,
 )
 
 _RAW_BREAKS = str.maketrans("\r\n", "  ")
 _QUOTED = re.compile(r'[",\r\n]')
 _PLAIN = re.compile(r"[^=+\-@＝＋－＠\t\",\r\n][^\",\r\n]*")
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_BOOLEANS = {True: "true", False: "false", None: ""}
+_FORMULAS = frozenset("=+-@\t\r\n＝＋－＠")
+_FIRST = itemgetter(0)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|[Ii]nfinity)")
 _NUMBERS = {ColumnType.BOOLEAN, ColumnType.INTEGER, ColumnType.FLOAT}
 _FREE_TEXT = {
@@ -42,6 +49,9 @@ _FREE_TEXT = {
     ColumnType.BINARY,
     ColumnType.INTERVAL,
 }
+
+
+Cell = Callable[[Any], str]
 
 
 class _Text(Encoder):
@@ -91,9 +101,8 @@ class NDJSON(_Text):
     def body(self, rows: Sequence[Row]) -> bytes:
         if self._nests or self._documents:
             rows = [[_one_line(value) for value in row] for row in rows]
-        names = self._names
-        lines = [to_json(dict(zip(names, row, strict=True))) for row in rows]
-        return b"".join(line + b"\n" for line in lines)
+        # Not a comprehension: these loops run in C, and take half the time.
+        return b"".join(map(to_line, map(dict, map(zip, repeat(self._names), rows))))
 
 
 class CSV(_Text):
@@ -109,20 +118,19 @@ class CSV(_Text):
         return (",".join(name(mended(column.name)) for column in self._columns) + "\r\n").encode()
 
     def body(self, rows: Sequence[Row]) -> bytes:
-        cells = self._cells
-        lines = [
-            ",".join(["" if value is None else cell(value) for cell, value in zip(cells, row, strict=True)])
-            for row in rows
-        ]
+        if not rows or not self._cells:
+            return b"\r\n" * len(rows)
+        cells = zip(self._columns, self._cells, zip(*rows, strict=True), strict=True)
+        columns = [_column(column.type, cell, values) for column, cell, values in cells]
         # One column of null would be an empty line, which readers skip; RFC 4180 has no other spelling for it.
-        return "".join(line + "\r\n" for line in lines).encode()
+        return ("\r\n".join(map(",".join, zip(*columns, strict=True))) + "\r\n").encode()
 
-    def _cell(self, kind: ColumnType) -> Callable[[Any], str]:
+    def _cell(self, kind: ColumnType) -> Cell:
         guard: Callable[[str], str] = _as_it_is if self._keep else _harmless if kind in _FREE_TEXT else _tame
         plain = _PLAIN.fullmatch
 
         def cell(value: Any) -> str:
-            if type(value) is str:  # the most frequent by far; most of it needs neither quotes nor an apostrophe
+            if type(value) is str:
                 return value if plain(value) else _quoted(guard(value))
             if type(value) is int:
                 return str(value)
@@ -130,6 +138,37 @@ class CSV(_Text):
             return text if kind in _NUMBERS else _quoted(guard(text))
 
         return cell
+
+
+def _column(kind: ColumnType, cell: Cell, values: Sequence[Any]) -> Sequence[str]:
+    """The cells of one column. Most columns are of one type and need no quotes: those are written at once."""
+    kinds = set(map(type, values))
+    if kinds == {str} and _is_plain(values):
+        return values
+    if kinds == {int}:
+        return list(map(str, values))
+    if kinds <= {bool, NoneType}:
+        return list(map(_BOOLEANS.__getitem__, values))
+    if kind in _NUMBERS and kinds <= {int, float, NoneType}:
+        return _numbers(values)
+    return ["" if value is None else cell(value) for value in values]
+
+
+def _is_plain(texts: Sequence[str]) -> bool:
+    """Whether no text is empty, needs quotes, or could be run as a formula. Looks for single characters, in C."""
+    if "" in texts or not _FORMULAS.isdisjoint(map(_FIRST, texts)):
+        return False
+    joined = "\0".join(texts)
+    return not any(sign in joined for sign in '",\r\n')
+
+
+def _numbers(values: Sequence[Any]) -> list[str]:
+    """Numbers and nulls as JSON writes them, without the word for null."""
+    absent = values.count(None)
+    written = to_json(values).decode()[1:-1]
+    if written.count("n") != absent or '"' in written:  # NaN and the infinities are words there
+        return ["" if value is None else text_of(value) for value in values]
+    return (written.replace("null", "") if absent else written).split(",")
 
 
 FORMATS: dict[str, type[_Text]] = {"json": JSONRows, "ndjson": NDJSON, "csv": CSV}

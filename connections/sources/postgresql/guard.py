@@ -71,6 +71,8 @@ class Session:
         self._book = Book()
         self._owed = 0
         """Answers (syncs) that were asked for and not yet read."""
+        self._asked = 0
+        """Rows of the open cursor that were asked for and not yet read."""
         self._open = False
         """Whether a transaction of ours is open at the server."""
         self.resets = True
@@ -119,15 +121,26 @@ class Session:
         return self._loaded(result, deadline, more=False)
 
     def fetch(self, left: int, deadline: Deadline, average: float) -> list[Row]:
-        """The next rows of the open cursor, as many as a batch's bytes hold; none when it is at its end."""
+        """The next rows of the open cursor, as many as a batch's bytes hold; none when it is at its end.
+
+        The batch after it is asked for already: the server works on it while this one is read.
+        """
+        count = self._asked or self._ask(left, average, deadline)
+        self._asked = 0
+        result = self._answer(deadline)
+        if result.ntuples == count < left:
+            self._asked = self._ask(left - count, average, deadline)
+        return self._rows(result)
+
+    def _ask(self, left: int, average: float, deadline: Deadline) -> int:
         count = min(left, MOST_ROWS, max(1, int(BATCH_BYTES / max(average, 1.0))))
         self._send([(b"fetch forward %d from _preview" % count, None, None)], deadline)
-        result = self._answer(deadline)
-        return self._rows(result)
+        return count
 
     def end(self, deadline: Deadline) -> None:
         """Leave the transaction and put the session back; the answers are read when they are needed."""
         if self._open:
+            self._asked = 0
             self._pg.enter_pipeline_mode()
             self._queue_end()
             self._flush(deadline)

@@ -86,6 +86,26 @@ def each(convert: Convert) -> InRows:
     return convert_column
 
 
+def _moments(rows: list[list[Any]], at: int) -> None:
+    """A column of moments, all at once where all are plain ones: one by one it would be the slowest of columns."""
+    _at_once(rows, at, _timestamp, lambda text: text.replace(" ", "T"))
+
+
+def _moments_in_utc(rows: list[list[Any]], at: int) -> None:
+    _at_once(rows, at, _timestamptz, lambda text: text.replace(" ", "T").replace("+00", "Z"))
+
+
+def _at_once(rows: list[list[Any]], at: int, convert: Convert, bulk: Callable[[str], str]) -> None:
+    """``bulk`` for the whole column, unless a value is null, infinite or before Christ: then ``convert`` for each."""
+    column = [row[at] for row in rows]
+    text = "" if None in column else "\n".join(column)
+    if not text or "i" in text or "B" in text:
+        each(convert)(rows, at)
+        return
+    for row, value in zip(rows, bulk(text).split("\n"), strict=True):
+        row[at] = value
+
+
 def _floats(rows: list[list[Any]], at: int) -> None:
     for row in rows:
         value = row[at]
@@ -108,8 +128,8 @@ FORMS = (
     Form(ColumnType.DATE, "date"),
     Form(ColumnType.TIME, "time"),
     Form(ColumnType.TIMETZ, "timetz", _timetz, each(_timetz)),
-    Form(ColumnType.TIMESTAMP, "timestamp", _timestamp, each(_timestamp)),
-    Form(ColumnType.TIMESTAMPTZ, "timestamptz", _timestamptz, each(_timestamptz)),
+    Form(ColumnType.TIMESTAMP, "timestamp", _timestamp, _moments),
+    Form(ColumnType.TIMESTAMPTZ, "timestamptz", _timestamptz, _moments_in_utc),
     Form(ColumnType.INTERVAL, "interval"),
     Form(ColumnType.UUID, "uuid"),
     Form(ColumnType.BINARY, "bytea", _bytes),
