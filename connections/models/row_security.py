@@ -59,18 +59,16 @@ def build(connection: BaseDatabaseWrapper, apps: Any) -> None:
     """Put the wall around every table of organisations' rows. For the tables' owner, in a transaction."""
     with connection.cursor() as cursor:
         for table, column in _columns(apps).items():
-            rule = f"{_PLATFORM} or {column} = {_ORGANISATION}"
-            cursor.execute(f"drop policy if exists {table}_wall on {table}")
-            cursor.execute(f"create policy {table}_wall on {table} using ({rule}) with check ({rule})")
-            cursor.execute(f"alter table {table} enable row level security, force row level security")
+            for statement in _down(table) + _up(table, column):
+                cursor.execute(statement)
 
 
 def take_down(connection: BaseDatabaseWrapper, apps: Any) -> None:
     """Take the wall away. For the tables' owner, in a transaction."""
     with connection.cursor() as cursor:
         for table in _columns(apps):
-            cursor.execute(f"alter table {table} disable row level security, no force row level security")
-            cursor.execute(f"drop policy if exists {table}_wall on {table}")
+            for statement in _down(table):
+                cursor.execute(statement)
 
 
 def extend(using: str, apps: Any = None, **kwargs: Any) -> None:
@@ -83,6 +81,21 @@ def extend(using: str, apps: Any = None, **kwargs: Any) -> None:
     if wall.walled and wall.open_tables:
         with transaction.atomic(using=using):
             build(connection, apps or current)
+
+
+def _up(table: str, column: str) -> list[str]:
+    rule = f"{_PLATFORM} or {column} = {_ORGANISATION}"
+    return [
+        f"create policy {table}_wall on {table} using ({rule}) with check ({rule})",
+        f"alter table {table} enable row level security, force row level security",
+    ]
+
+
+def _down(table: str) -> list[str]:
+    return [
+        f"alter table {table} disable row level security, no force row level security",
+        f"drop policy if exists {table}_wall on {table}",
+    ]
 
 
 def _columns(apps: Any) -> dict[str, str]:
