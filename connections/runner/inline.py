@@ -32,6 +32,7 @@ class InlineRun(Run):
         self.stopped: str | None = None
         self._runner = runner
         self._settings = settings
+        self._unopened: Exception | None = None
         self._deadline = Deadline.after(job.timeout)
 
     def close(self) -> None:
@@ -44,7 +45,7 @@ class InlineRun(Run):
         try:
             yield Ready()
             yield Begun()
-            loan = self._runner.adapters.take(self.job, self._settings)
+            loan = self._runner.adapters.take(self.job, self._open)
             for frame in perform(self.job, loan.adapter, self._deadline):
                 if self.stopped is not None:
                     raise CancelledError(self.stopped)
@@ -52,11 +53,20 @@ class InlineRun(Run):
             error = None
         except Exception as exc:
             error = failure(exc, self.job)
+            if exc is self._unopened:
+                raise  # why there are no settings is the caller's to tell
             raise error from exc
         finally:
             self._runner.over(self)
             if loan is not None:
                 self._runner.adapters.give_back(loan, error)
+
+    def _open(self) -> dict[str, Any]:
+        try:
+            return self._settings()
+        except Exception as exc:
+            self._unopened = exc
+            raise
 
 
 class InlineRunner:

@@ -518,8 +518,10 @@ def test_a_source_that_judges_its_secret_is_shown_it_when_it_is_saved(
 # At work -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("runner", ["local", "inline"])
 @pytest.mark.django_db(transaction=True)
-def test_a_check_without_a_value_says_what_is_missing_where(everywhere: Tenant) -> None:
+def test_a_check_without_a_value_says_what_is_missing_where(everywhere: Tenant, settings: Any, runner: str) -> None:
+    settings.CATALOG_RUNNER = runner
     row = make(everywhere, "env:ACME_MISSING")
     report = status.check(everywhere.actor(), row)
     assert (report["ok"], report["code"], report["field"]) == (False, "locked", "/secrets/password")
