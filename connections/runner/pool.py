@@ -226,7 +226,7 @@ class Pool:
             ("host", "", job.host_limit),
         ]
         if job.connection is not None:
-            wants.append(("connection", job.connection, job.connection_limit))
+            wants.append(("connection", f"{job.organisation} {job.connection}", job.connection_limit))
         try:
             return self.leases.take(wants)
         except NoSlotError as full:
