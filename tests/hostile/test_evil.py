@@ -63,6 +63,7 @@ class World:
             root=str(self.root),
             egress=EgressPolicy().as_dict(),
             limit=10_000,
+            format="ndjson",  # each row is sent when it is there, whatever comes of the next
         )
 
     def found(self, do: str, **given: Any) -> dict[str, str]:
@@ -228,14 +229,13 @@ def test_what_it_prints_is_heard_by_nobody(world: World, capfd: pytest.CaptureFi
 
 def rows(outcome: Outcome) -> list[tuple[str, str]]:
     """The rows that came, whole or cut off."""
-    body = outcome.body.decode(errors="replace")
-    found, decoder, at = [], json.JSONDecoder(), 0
-    while (at := body.find("[", at)) >= 0:
+    found = []
+    for line in outcome.body.decode(errors="replace").splitlines():
         try:
-            row, at = decoder.raw_decode(body, at)
+            row = json.loads(line)
         except ValueError:
             break
-        found.append((row[0], row[1]))
+        found.append((row["tried"], row["got"]))
     return found
 
 
