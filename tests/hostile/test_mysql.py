@@ -466,6 +466,21 @@ def test_old_tls_is_refused(runner, authority: Authority):
             assert attack(runner, "mysql", settings, QUERY).code == "tls"
 
 
+@pytest.mark.parametrize("operation", ["preview", "check"])
+def test_a_handshake_that_stalls_ends_in_time(runner, operation):
+    def script(wire: Wire):
+        wire.send(my.greeting(tls=True))
+        my.hear(wire)
+        wire.silence()
+
+    with Liar(script) as liar:
+        settings = at(liar.port, user="someone", tls={})
+        outcome = attack(runner, "mysql", settings, QUERY if operation == "preview" else None, timeout=1.5)
+    assert outcome.code == "deadline", outcome.told
+    assert b"someone" not in liar.heard
+    assert_unsaid(liar.heard)
+
+
 def test_what_came_before_the_handshake_is_not_part_of_the_session(runner, authority: Authority):
     context = server_context(authority.server(*NAMES))
 

@@ -257,7 +257,10 @@ def _interrupted(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Itera
     """Stop the query when its time is up. A courtesy: what does not heed it is ended with its process."""
     timer = threading.Timer(max(deadline.require() - MARGIN, 0.01), cursor.interrupt)
     timer.daemon = True
-    timer.start()
+    try:
+        timer.start()
+    except RuntimeError:  # the thread's stack does not fit into what memory is left
+        raise MemoryError from None
     try:
         yield
     finally:
