@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from connections.models import APIKey, Connection, Event, Membership, StatusCheck
+from connections.models import APIKey, Event, Membership
 from connections.services import events
 from tests.catalogue import Tenant, forget_events
 
