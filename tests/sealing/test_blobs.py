@@ -211,3 +211,8 @@ def test_errors_show_neither_key_nor_plaintext_nor_ciphertext(blob):
 def test_errors_pass_between_processes_whole(error):
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.code) == (type(error), str(error), error.code)
+
+
+def test_no_nonce_comes_twice_in_a_hundred_thousand_sealings():
+    """Sixteen random bytes each: from a sound generator, a million have a chance of one in 10^26 to hold a pair."""
+    assert len({blobs.seal(b"x", KEY, "k1", ASSOCIATED)[13:29] for _ in range(100_000)}) == 100_000
