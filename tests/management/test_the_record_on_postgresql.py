@@ -1,0 +1,145 @@
+"""The record on a real PostgreSQL, for a login of the catalogue that does not own the tables, and for their owner."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from catalog_project.demo import postgres
+from tests.management.conftest import BEFORE, Catalogue
+from tests.servers.pausable import PausableServer
+
+RECORD = """
+import django; django.setup()
+from connections.models import Event, Organisation
+from connections.services import events
+organisation = Organisation.objects.order_by("pk").first()
+for number in range(5):
+    Event.objects.create(organisation=organisation, actor_kind="system", action="thing.happen", result="ok")
+"""
+TABLES = ("connections_event", "connections_eventseal")
+
+
+def url_of(server: PausableServer, name: str) -> str:
+    login = server.login("superuser")
+    return f"postgresql://{login['user']}:{login['password']}@{server.host}:{server.port}/{name}?sslmode=disable"
+
+
+def create(server: PausableServer, template: str = "template1") -> str:
+    """The name of a new database, a copy of ``template``."""
+    name = f"record_{secrets.token_hex(4)}"
+    with postgres.connect(server) as connection:
+        connection.autocommit = True
+        statement = sql.SQL("create database {} template {}")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    return name
+
+
+@pytest.fixture(scope="module")
+def template(postgresql: PausableServer) -> str:
+    """A database of a catalogue with events, of which most are sealed."""
+    name = create(postgresql)
+    made = Catalogue(url_of(postgresql, name))
+    status, text = made.run(BEFORE, "-m", "tests.management.at_work", "fill", "2")
+    assert status == 0, text
+    assert made.run(BEFORE, "-c", RECORD)[0] == 0
+    made.manage(BEFORE, "events", "seal")
+    assert made.run(BEFORE, "-c", RECORD)[0] == 0
+    return name
+
+
+@pytest.fixture
+def catalogue(postgresql: PausableServer, template: str) -> Catalogue:
+    """A copy of that catalogue, as the owner of its tables."""
+    return Catalogue(url_of(postgresql, create(postgresql, template)))
+
+
+@pytest.fixture
+def application(catalogue: Catalogue) -> Iterator[Catalogue]:
+    """The same catalogue, for a login that may do all that the catalogue does, and owns nothing."""
+    name, password = f"app_{secrets.token_hex(4)}", secrets.token_hex(16)
+    role = sql.Identifier(name)
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:
+        owner.execute(sql.SQL("create role {} login password {}").format(role, sql.Literal(password)))
+        for statement in (
+            "grant usage on schema public to {}",
+            "grant select, insert, update, delete on all tables in schema public to {}",
+            "grant usage on all sequences in schema public to {}",
+        ):
+            owner.execute(sql.SQL(statement).format(role))
+    rest = catalogue.url.rpartition("@")[2]
+    yield Catalogue(f"postgresql://{name}:{password}@{rest}")
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:
+        owner.execute(sql.SQL("drop owned by {}").format(role))
+        owner.execute(sql.SQL("drop role {}").format(role))
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update {} set organisation_id = null",
+        "delete from {}",
+        "truncate {} cascade",
+        "drop table {} cascade",
+        "alter table {} disable trigger all",
+        "alter table {} owner to current_user",
+        "create rule nothing as on insert to {} do instead nothing",
+    ],
+)
+def test_a_login_that_owns_nothing_changes_and_deletes_nothing_of_the_record(
+    application: Catalogue, table: str, statement: str
+) -> None:
+    before = application.ask(f"select count(*) from {table}")
+    with psycopg.connect(application.url, autocommit=True) as connection, pytest.raises(psycopg.Error) as caught:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(table)))  # type: ignore[arg-type]
+    assert caught.value.sqlstate in ("42501", "23001"), caught.value
+    assert application.ask(f"select count(*) from {table}") == before
+
+
+@pytest.mark.parametrize("setting", ["session_replication_role = replica", "role postgres"])
+def test_no_setting_of_its_session_turns_the_triggers_off(application: Catalogue, setting: str) -> None:
+    with psycopg.connect(application.url, autocommit=True) as connection, pytest.raises(psycopg.Error) as caught:
+        connection.execute(f"set {setting}".encode())
+    assert caught.value.sqlstate in ("42501", "22023"), caught.value
+
+
+def test_the_catalogue_works_under_that_login_and_seals_and_verifies(application: Catalogue) -> None:
+    assert application.run(BEFORE, "-c", RECORD)[0] == 0
+    application.manage(BEFORE, "events", "seal")
+    assert "ok" in application.manage(BEFORE, "events", "verify")
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "update connections_event set actor_label = 'somebody else' where action = 'thing.happen'",
+        "delete from connections_event where position = 2",
+        "update connections_event set position = 100 - position where seal_id is not null",
+    ],
+)
+def test_what_the_tables_owner_does_with_the_triggers_off_is_found(catalogue: Catalogue, deed: str) -> None:
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:
+        owner.execute("set session_replication_role = replica")
+        assert owner.execute(deed.encode()).rowcount > 0
+    status, text = catalogue.run(BEFORE, "manage.py", "events", "verify")
+    assert status == 2, text
+    assert "not as they were sealed" in text
+
+
+def test_an_end_that_the_owner_cut_off_is_found_by_a_head_that_was_kept(catalogue: Catalogue) -> None:
+    catalogue.manage(BEFORE, "events", "seal")
+    heads = catalogue.manage(BEFORE, "events", "verify")
+    anchor = next(line.split()[0] for line in heads.splitlines() if "=2:" in line)
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:
+        owner.execute("set session_replication_role = replica")
+        last = "select id from connections_eventseal where number = 2"
+        owner.execute(f"delete from connections_event where seal_id in ({last})".encode())
+        owner.execute("delete from connections_eventseal where number = 2")
+    assert catalogue.run(BEFORE, "manage.py", "events", "verify")[0] == 0
+    status, text = catalogue.run(BEFORE, "manage.py", "events", "verify", "--anchor", anchor)
+    assert status == 2, text
