@@ -116,7 +116,7 @@ CATALOG_PROGRAM_MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
 ]
 ROOT_URLCONF = "catalog_project.urls"
-DEFAULT_EXCEPTION_REPORTER = "connections.services.reporting.Reporter"  # debug pages and mails show nothing that was sent
+DEFAULT_EXCEPTION_REPORTER = "connections.services.reporting.Reporter"  # shows nothing that was sent
 WSGI_APPLICATION = "catalog_project.wsgi.application"
 TEMPLATES = [
     {

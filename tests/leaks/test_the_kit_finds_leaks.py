@@ -269,8 +269,8 @@ def test_a_mail_about_a_bug_shows_no_secret(hunt: Hunt, rf: Any) -> None:
     request = rf.post(f"/bug/?token={secret}", {"typed": secret}, headers={"X-Token": secret})
     try:
         bug(request)
-    except RuntimeError:
-        reporter = Reporter(request, *sys.exc_info(), is_email=True)
+    except RuntimeError as exc:
+        reporter = Reporter(request, type(exc), exc, exc.__traceback__, is_email=True)
     hunt.canaries.look("the mail", reporter.get_traceback_text())
     hunt.canaries.look("the mail", reporter.get_traceback_html())
     assert "RuntimeError" in reporter.get_traceback_text()

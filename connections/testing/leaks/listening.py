@@ -66,4 +66,4 @@ def looking_at_jobs(canaries: Canaries) -> Iterator[None]:
     try:
         yield
     finally:
-        Job.to_bytes = to_bytes  # type: ignore[method-assign]
+        Job.to_bytes = to_bytes  # type: ignore[assignment,method-assign]
