@@ -22,7 +22,10 @@ from typing import Any
 import psycopg
 
 from catalog_project.demo import postgres, server
+from catalog_project.demo.flights import load_postgresql
 from catalog_project.demo.server import Server
+from tests.servers.authority import LOOPBACK, Authority
+from tests.servers.postgresql import start_tls
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = """
@@ -45,7 +48,8 @@ for slug in ('acme', 'globex'):
     Membership.objects.create(organisation=organisation, user=person, role='admin')
     actor = tenancy.actor_of(person, slug, request_id='benchmark')
     _, found[slug] = api_keys.create(actor, 'benchmark', 'admin')
-    config = {k: login[k] for k in ('host', 'port', 'database', 'user')} | {'tls': {'mode': 'disable'}}
+    config = {k: login[k] for k in ('host', 'port', 'database', 'user')}
+    config['tls'] = json.loads(os.environ['BENCHMARK_TLS'])
     connections.create(actor, 'postgresql', Change(name='db', config=config, secrets={'password': login['password']}))
 print('KEYS ' + json.dumps(found))
 """
@@ -79,8 +83,11 @@ class Web:
 
 
 @contextlib.contextmanager
-def postgresql(**tables: int) -> Iterator[Server]:
-    """A PostgreSQL with these tables of so many rows, readable by its reader."""
+def postgresql(*, durable: bool = False, **tables: int) -> Iterator[Server]:
+    """A PostgreSQL with these tables of so many rows, readable by its reader.
+
+    A ``durable`` one waits for its disk as a deployment's does.
+    """
     home = Path("/var/tmp") if server.as_root() else Path(tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix="catalogue-bench-", dir=home))
     folder.chmod(0o755)
@@ -89,6 +96,7 @@ def postgresql(**tables: int) -> Iterator[Server]:
         superuser_password=secrets.token_urlsafe(16),
         reader_password=secrets.token_urlsafe(16),
         database="bench",
+        durable=durable,
     )
     try:
         with postgres.connect(started) as connection:
@@ -102,22 +110,47 @@ def postgresql(**tables: int) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def dsn(source: Server) -> str:
-    """The reader's login as libpq's keywords."""
+@contextlib.contextmanager
+def flights() -> Iterator[tuple[Server, str]]:
+    """A PostgreSQL that takes TLS only, with all flights out of New York in 2013, and its authority's PEM file.
+
+    ``flights`` has 336 776 rows of 19 columns. ``small`` has 100 rows of 8.
+    """
+    authority = Authority("Catalogue benchmarks")
+    started = start_tls(authority.server(*LOOPBACK))
+    try:
+        load_postgresql(started)
+        with postgres.connect(started) as connection:
+            connection.execute(ROWS.format(name="small", count=100).encode())
+            connection.execute(
+                f"grant temporary on database {started.database} to {started.reader}".encode()
+            )  # for ibis
+            connection.execute("grant select on all tables in schema public to reader")
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(authority.certificate)
+            file.flush()
+            yield started, file.name
+    finally:
+        started.stop()
+
+
+def dsn(source: Server, ca: str | None = None) -> str:
+    """The reader's login as libpq's keywords: TLS checked against ``ca``, or none."""
     login = source.login()
+    tls = {"sslmode": "verify-full", "sslrootcert": ca} if ca else {"sslmode": "disable"}
     return psycopg.conninfo.make_conninfo(
         host=login["host"],
         port=login["port"],
         dbname=login["database"],
         user=login["user"],
         password=login["password"],
-        sslmode="disable",
+        **tls,
     )
 
 
 @contextlib.contextmanager
 def catalogue(
-    source: Server, database_url: str | None = None, threads: int = 4
+    source: Server, database_url: str | None = None, threads: int = 4, ca: str | None = None
 ) -> Iterator[tuple[Web, dict[str, str]]]:
     """The catalogue, served, with organisations ``acme`` and ``globex``, each with a connection ``db`` and a key."""
     folder = Path(tempfile.mkdtemp(prefix="catalogue-bench-"))
@@ -131,6 +164,7 @@ def catalogue(
         "DATABASE_URL": database_url or f"sqlite:///{folder / 'catalogue.sqlite3'}",
         "DJANGO_SETTINGS_MODULE": "catalog_project.settings",
         "BENCHMARK_LOGIN": json.dumps(source.login()),
+        "BENCHMARK_TLS": json.dumps({"ca": Path(ca).read_text()} if ca else {"mode": "disable"}),
     }
     subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
     made = subprocess.run(
