@@ -1,6 +1,7 @@
 """What the guard keeps out, with a login that may write: nothing changes, whatever the text."""
 
 import secrets
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from connections.adapters.errors import (
     QueryForbiddenError,
     UnsafeRoleError,
 )
+from connections.runner.supervisor import LocalRunner
 from connections.sources.mysql.guard import Rights
+from tests.hostile.attack import attack
 from tests.sources.mysql import adapter_of, owner
 from tests.sources.reading import read
 
@@ -116,6 +119,31 @@ def test_a_login_that_may_write_changes_nothing(writer, ledger, text):
     assert ledger.fetchone() == (3, 0, None)
     ledger.execute("select count(*) from information_schema.columns where table_schema = 'warehouse'")
     assert not Path(FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["select sleep(60)", "select benchmark(1000000000000, md5('x'))", "select get_lock('held', 60), sleep(60)"],
+)
+def test_what_waits_or_burns_ends_at_the_server_with_its_time(mariadb, ledger, text):
+    runner = LocalRunner(workers=1, share=1, spares=0)
+    try:
+        settings = mariadb.login() | {"tls": {"mode": "disable"}}
+        outcome = attack(runner, "mysql", settings, {"sql": text}, timeout=1)
+    finally:
+        runner.close()
+    assert outcome.code == "deadline", outcome.told
+    until = time.monotonic() + 2
+    running = (
+        "select count(*) from information_schema.processlist where info like %s and info not like '%%processlist%%'"
+    )
+    ledger.execute(running, [text[:20] + "%"])
+    while ledger.fetchone() != (0,):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+        ledger.execute(running, [text[:20] + "%"])
+    ledger.execute("select is_used_lock('held')")
+    assert ledger.fetchone() == (None,)
 
 
 def test_a_function_that_lifts_the_lock_leaves_it_on_for_the_next_statement(writer, ledger):

@@ -197,6 +197,16 @@ def test_a_reader_is_not_said_to_write(server):
     adapter.close()
 
 
+# Stand-ins of the same names and owners: the extension and the language's library are not on every server.
+DBLINK = "create or replace function dblink_exec(text) returns text language sql as 'select $1'"
+UNTRUSTED = """do $$ begin
+  if not exists (select from pg_language where lanname = 'riskyl') then
+    create language riskyl handler plpgsql_call_handler inline plpgsql_inline_handler validator plpgsql_validator;
+    update pg_language set lanpltrusted = false where lanname = 'riskyl';
+  end if;
+end $$; create or replace function risky() returns int language riskyl as 'begin return 1; end'"""
+
+
 @pytest.mark.parametrize(
     ("grant", "word"),
     [
@@ -208,6 +218,8 @@ def test_a_reader_is_not_said_to_write(server):
         ("grant pg_write_server_files to unsafe", "pg_write_server_files"),
         ("grant pg_signal_backend to unsafe", "pg_signal_backend"),
         ("grant execute on function pg_read_file(text) to unsafe", "pg_read_file"),
+        (f"{DBLINK}; grant execute on function dblink_exec(text) to unsafe", "dblink_exec"),
+        (f"{UNTRUSTED}; alter function risky() owner to unsafe", "untrusted language"),
         ("grant owner to unsafe", "superuser"),
         ("grant owner to unsafe with inherit false", "superuser"),
         ("grant pg_read_server_files to unsafe with inherit false", "pg_read_server_files"),
