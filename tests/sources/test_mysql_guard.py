@@ -132,11 +132,10 @@ def test_what_waits_or_burns_ends_at_the_server_with_its_time(mariadb, ledger, t
         outcome = attack(runner, "mysql", settings, {"sql": text}, timeout=1)
     finally:
         runner.close()
-    assert outcome.code == "deadline", outcome.told
+    # MariaDB answers a BENCHMARK that it ended as if it had come to its end.
+    assert outcome.code == "deadline" or ("benchmark" in text and outcome.code == "ok"), outcome.told
     until = time.monotonic() + 2
-    running = (
-        "select count(*) from information_schema.processlist where info like %s and info not like '%%processlist%%'"
-    )
+    running = "select count(*) from information_schema.processlist where info like %s and id <> connection_id()"
     ledger.execute(running, [text[:20] + "%"])
     while ledger.fetchone() != (0,):
         assert time.monotonic() < until
