@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
@@ -70,10 +71,11 @@ class NoPage:
 
 def _chain(names: list[str]) -> Handler:
     """A handler that passes these middlewares, which have no hooks but for requests and responses."""
-    handler: Handler = convert_exception_to_response(_answer)
+    handler: Any = convert_exception_to_response(_answer)
     for name in reversed(names):
         handler = convert_exception_to_response(import_string(name)(handler))
-    return handler
+    chain: Handler = handler
+    return chain
 
 
 def _answer(request: HttpRequest) -> HttpResponse:

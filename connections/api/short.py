@@ -53,7 +53,7 @@ def preview(request: HttpRequest, org: str, slug: str) -> HttpResponse | None:
 
 def after(response: HttpResponse, work: Callable[[], None]) -> None:
     """Do ``work`` when the server has sent ``response`` and closes it."""
-    response._resource_closers.append(work)  # type: ignore[attr-defined]  what it closes is closed in the same way
+    response._resource_closers.append(work)  # type: ignore[attr-defined]  # as what it reads is closed
 
 
 def _wanted(body: bytes) -> queries.Request | None:

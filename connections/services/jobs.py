@@ -46,7 +46,8 @@ def terms(organisation: Organisation) -> Terms:
 
 def egress(openings: tuple[str, ...]) -> dict[str, Any]:
     """What an organisation's adapters may reach, as a job has it: ``openings`` besides what is open to all."""
-    return _egress(openings, own.places(), own.names(), settings.CATALOG_EGRESS_LOOPBACK)
+    found: dict[str, Any] = _egress(openings, own.places(), own.names(), settings.CATALOG_EGRESS_LOOPBACK)
+    return found
 
 
 @lru_cache(1024)

@@ -25,7 +25,7 @@ _Value = tuple[str, Prepare | None, Callable[[], Any]]
 def first(alias: str, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
     """The first row that ``sql`` finds, as the driver gives it. A database connection that was lost is opened anew."""
     connection = connections[alias]
-    connection.health_check_done = True  # this statement is the check
+    connection.health_check_done = True  # type: ignore[attr-defined]  # this statement is the check
     try:
         return _first(connection, sql, values)
     except OperationalError:
@@ -64,7 +64,7 @@ def insert_now_sync_later(model: type[models.Model], **values: Any) -> Wait:
 def columns(model: type[models.Model], alias: str, *, but: Sequence[str] = ()) -> list[str]:
     """The quoted names of the columns of table ``alias``, in the order that ``instance`` takes their values."""
     quote = connections[router.db_for_read(model)].ops.quote_name
-    return [f"{alias}.{quote(field.column)}" for field in _fields(model, tuple(but))]
+    return [f"{alias}.{quote(str(field.column))}" for field in _fields(model, tuple(but))]
 
 
 def instance(model: type[models.Model], values: Sequence[Any], *, but: Sequence[str] = ()) -> Any:
@@ -91,7 +91,7 @@ def _insertion(model: type[models.Model], alias: str) -> tuple[str, list[_Value]
     """The statement and, for each of its values: the attribute, what makes it the driver's, and the default."""
     quote = connections[alias].ops.quote_name
     fields = list(model._meta.concrete_fields)
-    names = ", ".join(quote(field.column) for field in fields)
+    names = ", ".join(quote(str(field.column)) for field in fields)
     marks = ", ".join("%s" for _ in fields)
     sql = f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({marks})"  # noqa: S608
     return sql, [(field.attname, _preparation(field, alias), field.get_default) for field in fields]
@@ -185,13 +185,13 @@ def _write_ahead_log(connection: BaseDatabaseWrapper) -> str | None:
     raw = connection.connection
     known, log = getattr(connection, "_catalogue_log", (None, None))
     if known is not raw:
-        mode, level, file = (raw.execute(f"PRAGMA {of}").fetchone() for of in _PRAGMAS)
+        mode, level, file = (raw.execute(pragma).fetchone() for pragma in _PRAGMAS)
         log = f"{file[2]}-wal" if (mode[0], level[0]) == ("wal", 2) and file[2] else None
         connection._catalogue_log = (raw, log)  # type: ignore[attr-defined]
     return log
 
 
-_PRAGMAS: Final = ("journal_mode", "synchronous", "database_list")
+_PRAGMAS: Final = ("PRAGMA journal_mode", "PRAGMA synchronous", "PRAGMA database_list")
 
 
 def _sync(log: str) -> None:

@@ -62,8 +62,8 @@ def looking_at_jobs(canaries: Canaries) -> Iterator[None]:
         canaries.look("a job", repr(job))
         return content
 
-    Job.to_bytes = looked_at  # type: ignore[method-assign]
+    Job.to_bytes = looked_at  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        Job.to_bytes = to_bytes  # type: ignore[assignment,method-assign]
+        Job.to_bytes = to_bytes  # type: ignore[method-assign]
