@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.admin import organisation
-from connections.admin.refusals import not_there
 from connections.admin.acting import named
+from connections.admin.refusals import not_there
 from connections.admin.tenant import TenantAdmin
 from connections.models import APIKey, Membership, Role
 from connections.services import api_keys, connections, tenancy

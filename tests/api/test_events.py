@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
 
 from connections.models import APIKey, Event, Membership
 from connections.services import events
@@ -155,43 +154,6 @@ def test_administrators_read_their_own_record_newest_first(acme: Tenant, globex:
         everything += [event["id"] for event in answer["results"]]
         link = answer["next"]
     assert len(everything) == len(set(everything)) == Event.objects.filter(organisation=acme.organisation).count()
-
-
-def test_without_its_event_nothing_is_done(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    acme.sqlite()
-    api = acme.api("admin")
-    before = list(Connection.objects.values()), list(Membership.objects.values()), list(APIKey.objects.values("role"))
-
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise DatabaseError("The disk is full.")
-
-    def ran(*args: Any, **kwargs: Any) -> None:
-        raise AssertionError("The job was started.")
-
-    monkeypatch.setattr(Event, "save", refuse)
-    monkeypatch.setattr("connections.services.jobs.runner", ran)
-    member = f"members/{Membership.objects.get(user=acme.people['viewer']).pk}/"
-    for answer in (
-        api.post("connections/", {"name": "N", "source": "sqlite", "config": FILE}),
-        api.patch("connections/shop/", {"name": "N"}),
-        api.post("connections/shop/pause/", {"reason": "r"}),
-        api.post("connections/shop/clone/"),
-        api.delete("connections/shop/"),
-        api.post("members/", {"email": "viewer@globex.example", "role": "viewer"}),
-        api.patch(member, {"role": "admin"}),
-        api.delete(member),
-        api.post("api-keys/", {"name": "K", "role": "viewer"}),
-        api.post("connections/shop/preview/", QUERY),
-        api.post("connections/shop/status/"),
-        api.post("connections/test/", {"source": "sqlite", "config": FILE}),
-        api.get("connections/shop/tables/"),
-        api.delete("previews/some-request/"),
-        acme.api("viewer").delete("connections/shop/"),
-    ):
-        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
-    after = list(Connection.objects.values()), list(Membership.objects.values()), list(APIKey.objects.values("role"))
-    assert after == before
-    assert not StatusCheck.objects.exists()
 
 
 def test_work_that_fails_by_a_bug_is_on_record_as_failed(acme: Tenant) -> None:

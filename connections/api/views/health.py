@@ -10,7 +10,6 @@ from django.http import HttpRequest, JsonResponse
 
 from connections.sealing.keyring import KeyRing
 from connections.services import walls
-from connections.services import walls
 from connections.services.here import runner_here
 
 
