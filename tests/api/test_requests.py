@@ -263,7 +263,7 @@ def test_a_list_costs_the_same_queries_however_long_and_opens_no_secret(
         ) as queries:
             answer = acme.api("viewer").get("connections/?page_size=200")
         monkeypatch.undo()
-        counts.append(len(queries))
+        counts.append(sum("set_config" not in query["sql"] for query in queries))  # row security's own, where it is on
         assert all(row["secrets"]["password"]["set"] for row in answer.json()["results"])
     assert len(answer.json()["results"]) == 200
     assert counts[1] <= counts[0] <= 8

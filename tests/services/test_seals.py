@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import DatabaseError, transaction
 from django.db import connection as database
 from django.utils import timezone
 
-from connections.models import Event, EventSeal
+from connections.models import Event, EventSeal, ties
 from connections.models.base import uuid7
 from connections.services import events, seals, sweeping, verification
 from connections.services.verification import Anchor
@@ -57,6 +58,7 @@ def owner_of_the_tables(chain: list[Event]) -> None:
             cursor.execute("set constraints all immediate")  # no table changes while checks are waiting
         for statement in GUARDS.UNDO[database.vendor]:
             cursor.execute(statement)
+    ties.drop(apps, database)
 
 
 def test_batches_are_chained_and_their_events_numbered(acme: Tenant, chain: list[Event]):
