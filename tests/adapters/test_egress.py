@@ -44,7 +44,7 @@ SPELLINGS = [
     "localhost\\SQLEXPRESS", "jdbc:postgresql://127.0.0.1", "mongodb+srv://x", "(DESCRIPTION=(ADDRESS=(HOST=x)))",
     "{127.0.0.1}", "$HOME", "${jndi:ldap://x}", "{{7*7}}", "host=evil", "x?host=/tmp", "h'", 'h"', "h`", "пример.рф",
 ]  # fmt: skip
-NAMES = ["localhost", "LOCALHOST", "LOCALHOST.", "LocalHost.", "localhost.localdomain", "xn--e1afmkfd.example", "evil.example"]
+NAMES = ["localhost", "LOCALHOST", "LOCALHOST.", "localhost.localdomain", "xn--e1afmkfd.example", "evil.example"]
 
 
 def inside(host: str, port: int) -> list[str]:

@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -17,7 +16,6 @@ from connections.adapters.config import Config
 from connections.adapters.contract import Category, Column, Driver, Environment, Result, Row, Server, StepName
 from connections.adapters.errors import (
     AdapterError,
-    AuthorizationError,
     DeadlineError,
     InternalError,
     InvalidError,
@@ -28,7 +26,7 @@ from connections.adapters.errors import (
     TooLargeError,
     UnreachableError,
 )
-from connections.adapters.files.beneath import open_beneath
+from connections.adapters.files.databases import PATH_FIELD, open_file, require_opened
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import SQLAdapter, Window
 from connections.adapters.sql.lexis import Lexis
@@ -45,7 +43,6 @@ MARGIN = 0.1
 """Seconds by which a query is stopped before its deadline, so that its error is still told."""
 MEMORY = "384MB"
 """DuckDB's own limit, below the worker's; what it does not count is the worker's to stop."""
-PATH_FIELD = "/config/path"
 TEXT_FIELD = "/query/sql"
 LARGEST = 2**128
 
@@ -84,9 +81,7 @@ class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
         if self._database is not None:
             return
         deadline.require()
-        if self.environment.root is None:
-            raise AuthorizationError("This organisation has no folder for files.", field=PATH_FIELD)
-        self._file = open_beneath(self.environment.root, self.config.path, field=PATH_FIELD, error=AuthorizationError)
+        self._file = open_file(self.environment, self.config.path)
         try:
             self._database = _open(self._file)
         except BaseException:
@@ -199,27 +194,12 @@ def _open(file: int) -> duckdb.DuckDBPyConnection:
 
     database = duckdb.connect(f"/dev/fd/{file}", read_only=True, config=SETTINGS | {"memory_limit": MEMORY})
     try:
-        if not _holds(file):
-            raise AuthorizationError("The file was replaced while it was opened.", field=PATH_FIELD)
+        require_opened(file)
         lock(database)
     except BaseException:
         database.close()
         raise
     return database
-
-
-def _holds(file: int) -> bool:
-    """Whether another descriptor of this process is the same file: DuckDB opens by name what we opened safely."""
-    meant = os.fstat(file)
-    for entry in Path("/dev/fd").iterdir():
-        if entry.name.isdigit() and int(entry.name) != file:
-            try:
-                found = os.fstat(int(entry.name))
-            except OSError:  # the listing's own descriptor
-                continue
-            if (found.st_dev, found.st_ino) == (meant.st_dev, meant.st_ino):
-                return True
-    return False
 
 
 def _values(statement: Statement) -> list[Any]:

@@ -18,7 +18,6 @@ from connections.adapters.config import Config
 from connections.adapters.contract import Category, Environment, Notice, Result, Row, Server, StepName
 from connections.adapters.errors import (
     AdapterError,
-    AuthorizationError,
     DeadlineError,
     InternalError,
     InvalidError,
@@ -28,7 +27,7 @@ from connections.adapters.errors import (
     QueryForbiddenError,
     TooLargeError,
 )
-from connections.adapters.files.beneath import open_beneath
+from connections.adapters.files.databases import PATH_FIELD, open_file
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import SQLAdapter, Window
 from connections.adapters.sql.lexis import Lexis
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from connections.adapters.sql.tables import Tables
 
 BATCH = 500
-PATH_FIELD = "/config/path"
 TEXT_FIELD = "/query/sql"
 
 
@@ -80,9 +78,7 @@ class SQLiteAdapter(SQLAdapter[SQLiteConfig]):
         if self._reader is not None:
             return
         deadline.require()
-        if self.environment.root is None:
-            raise AuthorizationError("This organisation has no folder for files.", field=PATH_FIELD)
-        self._file = open_beneath(self.environment.root, self.config.path, field=PATH_FIELD, error=AuthorizationError)
+        self._file = open_file(self.environment, self.config.path)
         try:
             reader = open_read_only(self._file)
             reader.execute("pragma query_only = on")
