@@ -8,10 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from connections.testing import SourceConformance
-from connections.testing.subject import ROWS, UNICODE_NAME, UNICODE_TEXT
+from connections.testing.subject import ROWS, UNICODE_NAME
+from tests.conformance.sql import QUOTED, SQLConformance
 
-QUOTED = '"' + UNICODE_NAME.replace('"', '""') + '"'
 NULLS = (
     "boolean tinyint smallint integer bigint hugeint utinyint ubigint uhugeint float double decimal(38,10) varchar "
     "blob date time timetz timestamp timestamptz timestamp_ns interval uuid json bit integer[] integer[3]"
@@ -19,10 +18,11 @@ NULLS = (
 NESTED = ("struct(a integer)", "map(varchar, integer)", "union(a integer, b varchar)", "enum('a', 'b')")
 
 
-class TestDuckDB(SourceConformance):
+class TestDuckDB(SQLConformance):
     source = "duckdb"
     steps = ("connect", "sample")
     endpoint_fields = ("path",)
+    parameter = ":value::varchar"
     not_applicable = {
         "network": "it is a file",
         "wrong_password": "a file has no login",
@@ -77,22 +77,6 @@ class TestDuckDB(SourceConformance):
     @pytest.fixture
     def nulls_query(self) -> dict[str, Any]:
         return {"sql": "select " + ", ".join(f"null::{kind}" for kind in (*NULLS.split(), *NESTED))}
-
-    @pytest.fixture
-    def empty_query(self) -> dict[str, Any]:
-        return {"sql": "select id, item from orders where id < 0"}
-
-    @pytest.fixture
-    def duplicate_names_query(self) -> dict[str, Any]:
-        return {"sql": "select 1 as a, 2 as a"}
-
-    @pytest.fixture
-    def unicode_query(self) -> dict[str, Any]:
-        return {"sql": f"select '{UNICODE_TEXT}' as {QUOTED}"}
-
-    @pytest.fixture
-    def parameter_query(self) -> dict[str, Any]:
-        return {"sql": "select :value::varchar"}
 
     @pytest.fixture
     def table_path(self) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 import pymysql
 import pytest
 
-from connections.testing import SourceConformance
-from connections.testing.subject import ROWS, UNICODE_NAME, UNICODE_TEXT
+from connections.testing.subject import ROWS, UNICODE_NAME
+from tests.conformance.sql import ServerConformance
 from tests.servers.pausable import PausableServer
 
 QUOTED = "`" + UNICODE_NAME.replace("`", "``") + "`"
@@ -64,40 +64,9 @@ def warehouse(mariadb: PausableServer) -> Warehouse:
     return made
 
 
-class TestMySQL(SourceConformance):
+class TestMySQL(ServerConformance):
     source = "mysql"
-    steps = ("resolve", "policy", "connect", "authenticate", "database", "privileges", "sample")
-    endpoint_fields = (
-        "host",
-        "port",
-        "tls.mode",
-        "tls.ca",
-        "tunnel.host",
-        "tunnel.port",
-        "tunnel.user",
-        "tunnel.host_key",
-        "tunnel.auth.kind",
-    )
-
-    @pytest.fixture
-    def settings(self, warehouse: Warehouse) -> dict[str, Any]:
-        return warehouse.settings()
-
-    @pytest.fixture
-    def wrong_password(self, warehouse: Warehouse) -> dict[str, Any]:
-        return warehouse.settings(password="C4n4ry-wrong")
-
-    @pytest.fixture
-    def missing_database(self, warehouse: Warehouse) -> dict[str, Any]:
-        return warehouse.settings(database="no_such_database")
-
-    @pytest.fixture
-    def log_in_with_password(self, warehouse: Warehouse) -> Callable[[str], dict[str, Any]]:
-        return lambda password: warehouse.make_login("special", password)
-
-    @pytest.fixture
-    def log_in_with_user(self, warehouse: Warehouse) -> Callable[[str], dict[str, Any]]:
-        return lambda user: warehouse.make_login(user, "plain")
+    quoted = QUOTED
 
     @pytest.fixture
     def running(self, warehouse: Warehouse) -> Callable[[], int]:
@@ -131,22 +100,6 @@ class TestMySQL(SourceConformance):
     @pytest.fixture
     def nulls_query(self) -> dict[str, Any]:
         return {"sql": "select * from nulls"}
-
-    @pytest.fixture
-    def empty_query(self) -> dict[str, Any]:
-        return {"sql": "select id, item from orders where id < 0"}
-
-    @pytest.fixture
-    def duplicate_names_query(self) -> dict[str, Any]:
-        return {"sql": "select 1 as a, 2 as a"}
-
-    @pytest.fixture
-    def unicode_query(self) -> dict[str, Any]:
-        return {"sql": f"select '{UNICODE_TEXT}' as {QUOTED}"}
-
-    @pytest.fixture
-    def parameter_query(self) -> dict[str, Any]:
-        return {"sql": "select :value"}
 
     @pytest.fixture
     def session_queries(self) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,11 +10,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connections.testing import SourceConformance
-from connections.testing.subject import ROWS, UNICODE_NAME, UNICODE_TEXT
+from connections.testing.subject import ROWS, UNICODE_NAME
+from tests.conformance.sql import QUOTED, ServerConformance
 from tests.servers.pausable import PausableServer
 
-QUOTED = '"' + UNICODE_NAME.replace('"', '""') + '"'
 NULLS = (
     "bool int2 int4 int8 float4 float8 numeric(10,2) numeric text varchar(5) char(5) bytea date time timetz timestamp "
     "timestamptz interval uuid json jsonb int4[] text[] inet cidr macaddr point int4range xml bit(3) money oid tsvector"
@@ -72,40 +71,10 @@ def warehouse(postgresql: PausableServer) -> Warehouse:
     return made
 
 
-class TestPostgreSQL(SourceConformance):
+class TestPostgreSQL(ServerConformance):
     source = "postgresql"
-    steps = ("resolve", "policy", "connect", "authenticate", "database", "privileges", "sample")
-    endpoint_fields = (
-        "host",
-        "port",
-        "tls.mode",
-        "tls.ca",
-        "tunnel.host",
-        "tunnel.port",
-        "tunnel.user",
-        "tunnel.host_key",
-        "tunnel.auth.kind",
-    )
-
-    @pytest.fixture
-    def settings(self, warehouse: Warehouse) -> dict[str, Any]:
-        return warehouse.settings()
-
-    @pytest.fixture
-    def wrong_password(self, warehouse: Warehouse) -> dict[str, Any]:
-        return warehouse.settings(password="C4n4ry-wrong")
-
-    @pytest.fixture
-    def missing_database(self, warehouse: Warehouse) -> dict[str, Any]:
-        return warehouse.settings(database="no_such_database")
-
-    @pytest.fixture
-    def log_in_with_password(self, warehouse: Warehouse) -> Callable[[str], dict[str, Any]]:
-        return lambda password: warehouse.make_login("special", password)
-
-    @pytest.fixture
-    def log_in_with_user(self, warehouse: Warehouse) -> Callable[[str], dict[str, Any]]:
-        return lambda user: warehouse.make_login(user, "plain")
+    orders = "shop.orders"
+    parameter = ":value::text"
 
     @pytest.fixture
     def running(self, warehouse: Warehouse) -> Callable[[], int]:
@@ -140,22 +109,6 @@ class TestPostgreSQL(SourceConformance):
     @pytest.fixture
     def nulls_query(self) -> dict[str, Any]:
         return {"sql": "select " + ", ".join(f"null::{kind}" for kind in NULLS.split())}
-
-    @pytest.fixture
-    def empty_query(self) -> dict[str, Any]:
-        return {"sql": "select id, item from shop.orders where id < 0"}
-
-    @pytest.fixture
-    def duplicate_names_query(self) -> dict[str, Any]:
-        return {"sql": "select 1 as a, 2 as a"}
-
-    @pytest.fixture
-    def unicode_query(self) -> dict[str, Any]:
-        return {"sql": f"select '{UNICODE_TEXT}' as {QUOTED}"}
-
-    @pytest.fixture
-    def parameter_query(self) -> dict[str, Any]:
-        return {"sql": "select :value::text"}
 
     @pytest.fixture
     def session_queries(self) -> tuple[dict[str, Any], dict[str, Any]]:

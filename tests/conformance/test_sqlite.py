@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from connections.testing import SourceConformance
-from connections.testing.subject import ROWS, UNICODE_NAME, UNICODE_TEXT
-
-QUOTED = '"' + UNICODE_NAME.replace('"', '""') + '"'
+from connections.testing.subject import ROWS, UNICODE_NAME
+from tests.conformance.sql import QUOTED, SQLConformance
 
 
-class TestSQLite(SourceConformance):
+class TestSQLite(SQLConformance):
     source = "sqlite"
     steps = ("connect", "sample")
     endpoint_fields = ("path",)
@@ -72,22 +70,6 @@ class TestSQLite(SourceConformance):
     @pytest.fixture
     def nulls_query(self) -> dict[str, Any]:
         return {"sql": "select null, item, id from (select null as item, null as id) union all select 1, 'x', 2"}
-
-    @pytest.fixture
-    def empty_query(self) -> dict[str, Any]:
-        return {"sql": "select id, item from orders where id < 0"}
-
-    @pytest.fixture
-    def duplicate_names_query(self) -> dict[str, Any]:
-        return {"sql": "select 1 as a, 2 as a"}
-
-    @pytest.fixture
-    def unicode_query(self) -> dict[str, Any]:
-        return {"sql": f"select '{UNICODE_TEXT}' as {QUOTED}"}
-
-    @pytest.fixture
-    def parameter_query(self) -> dict[str, Any]:
-        return {"sql": "select :value"}
 
     @pytest.fixture
     def table_path(self) -> list[str]:
