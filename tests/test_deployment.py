@@ -42,6 +42,9 @@ def production(tmp_path: Path, **more: str) -> dict[str, str]:
     return {
         **kept,
         "CATALOG_ENV": "production",
+        "CATALOG_DEBUG": "0",  # what is said here is not looked up in the settings that development keeps
+        "CATALOG_EGRESS_ALLOW": "",
+        "CATALOG_EGRESS_LOOPBACK": "0",
         "CATALOG_SECRET_KEY": secrets.token_urlsafe(60),
         "CATALOG_KEYS": "k1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "CATALOG_ALLOWED_HOSTS": "catalogue.example",
