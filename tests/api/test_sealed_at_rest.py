@@ -128,10 +128,11 @@ def test_a_dump_that_is_loaded_opens_under_its_own_ids_and_no_other(acme: Tenant
     row = make(acme, 5432)
     dump = serializers.serialize("json", [row, *Row.objects.filter(connection=row)])
     assert CANARY not in dump
+    own_id = row.pk
     row.delete()
     for loaded in serializers.deserialize("json", dump):
         loaded.save()
-    again = Connection.objects.get(pk=row.pk or json.loads(dump)[0]["pk"])
+    again = Connection.objects.get(pk=own_id)
     assert vault.unseal(again) == {"password": CANARY}
     other = make(acme, 5432, "Other")
     own = current(other).get()

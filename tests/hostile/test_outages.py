@@ -22,6 +22,7 @@ import pytest
 
 from benchmarks import stage
 from catalog_project.demo import postgres
+from catalog_project.demo.server import Server
 from connections.services.sweeping import MARGIN
 from connections.sources.postgresql.login import APPLICATION
 from tests.servers.pausable import PausableServer, new_folder, new_password
@@ -158,9 +159,10 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
 def test_a_restart_of_the_catalogues_database_is_survived_without_one_of_the_catalogue(
     postgresql: PausableServer,
 ) -> None:
-    passwords = {"superuser_password": new_password(), "reader_password": new_password()}
+    passwords: Any = {"superuser_password": new_password(), "reader_password": new_password()}
     folder = new_folder("catalogue-database")
     first = PausableServer.of(postgres.start(folder, database="catalogue", **passwords))
+    servers: list[Server] = [first]
     try:
         login = first.login("superuser")
         url = f"postgresql://{login['user']}:{login['password']}@{first.host}:{first.port}/catalogue?sslmode=disable"
@@ -171,7 +173,7 @@ def test_a_restart_of_the_catalogues_database_is_survived_without_one_of_the_cat
                 first.process.send_signal(signal.SIGINT)  # fast shutdown: sessions are cut in the middle
                 first.process.wait(20)
                 time.sleep(1)
-                again = postgres.start(folder, database="catalogue", port=first.port, **passwords)
+                servers.insert(0, postgres.start(folder, database="catalogue", port=first.port, **passwords))
                 back = time.monotonic()
                 recovered = until(lambda: asking.count(back)[200, "ok"] > 20, 10)
                 settled = time.monotonic()
@@ -187,10 +189,9 @@ def test_a_restart_of_the_catalogues_database_is_survived_without_one_of_the_cat
                     "select result, count(distinct request_id) from connections_event "
                     "where action = 'connection.preview' group by result"
                 ).fetchall()
-            results: dict[str, int] = dict(rows)  # type: ignore[arg-type]
+            results: dict[str, int] = dict(rows)
             # No answer without a start on record: an event is whole, or not there.
             assert results["started"] >= told[200, "ok"]
     finally:
-        again_or_first = locals().get("again") or first
-        again_or_first.stop()
-        first.stop()
+        for each in servers:
+            each.stop()

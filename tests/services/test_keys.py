@@ -249,7 +249,7 @@ def test_after_an_erasure_secrets_are_entered_anew_under_a_version_never_used(ac
     assert "not available" in (vault.problem(connections.get(acme.actor(), other.slug)) or "")
 
 
-SPOILT = {
+SPOILT: dict[str, dict[str, Any]] = {
     "opens": {},
     "Tampered": {"names": {"password": "2026-01-01T00:00:00Z", "other": "2026-01-01T00:00:00Z"}},
     "UnknownFormat": {"blob": b"hunter2"},
