@@ -16,9 +16,10 @@ RUNS = [
 ]
 
 
+@pytest.mark.timeout(900)  # seconds: each run is hundreds of tests
 @pytest.mark.parametrize("paths", RUNS, ids=lambda paths: paths[0].split("/")[1])
 def test_the_same_tests_pass_behind_the_wall(paths: tuple[str, ...], walled: Walled) -> None:
     quietly = ("-q", "--no-header", "--tb=short", "--show-capture=no", "-p", "no:cacheprovider")
-    status, text = walled.run("-m", "pytest", *quietly, *paths)
+    status, text = walled.run("-m", "pytest", *quietly, *paths, timeout=840)
     assert status == 0, text[-6000:]
     assert " passed" in text
