@@ -240,6 +240,7 @@ def test_a_role_that_cannot_be_contained_is_refused(server, grant, word):
         finally:
             connection.execute("drop owned by unsafe")
             connection.execute("drop role unsafe")
+            connection.execute("drop function if exists dblink_exec(text)")  # the server is other tests' too
 
 
 def test_the_platform_may_allow_an_unsafe_role(server):
