@@ -113,6 +113,8 @@ class _Exchange(threading.Thread):
             self._outcome = self._ask()
         except OpenBaoError as error:
             self._outcome = error
+        except TimeoutError:  # it gives up at the very moment that whoever waits for it does
+            self._outcome = OpenBaoError(f"{self._place.url} did not answer in time", transient=True)
         except ssl.SSLError:
             self._outcome = OpenBaoError(f"{self._place.url} has no certificate that is trusted here", transient=False)
         except (OSError, http.client.HTTPException, ValueError):
