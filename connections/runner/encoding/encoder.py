@@ -12,8 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import orjson
 
@@ -182,7 +181,3 @@ def _default(value: Any) -> Any:
         case list():
             return list(value)
     raise TypeError(f"{type(value).__name__} is not a wire value.")
-
-
-to_line: Final = partial(orjson.dumps, default=_default, option=_OPTIONS | orjson.OPT_APPEND_NEWLINE)
-"""``to_json`` with a line break after it, without a step through Python for each line."""
