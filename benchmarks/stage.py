@@ -176,11 +176,11 @@ def catalogue(
         text=True,
     )
     keys = json.loads(next(line for line in made.stdout.splitlines() if line.startswith("KEYS "))[5:])
-    with served("catalog_project.wsgi:application", "/healthz", environment, threads) as web:
-        try:
+    try:
+        with served("catalog_project.wsgi:application", "/healthz", environment, threads) as web:
             yield web, keys
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
