@@ -85,10 +85,9 @@ def open_beneath(
     link, folder, device, pipe or socket. ``field`` points at the setting that holds the name.
     """
     parts = split_name(relative, field=field)
-    with _folder(root) as folder:
+    with _worded(relative, field, error), _folder(root) as folder:
         for _ in range(TRIES):
-            with _worded(relative, field, error):
-                opened = _open(folder, parts, _FILE)
+            opened = _open(folder, parts, _FILE)
             try:
                 status = os.fstat(opened)
                 _require_plain_file(status, relative, field, error)
