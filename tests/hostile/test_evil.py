@@ -184,6 +184,12 @@ def test_hoarding_memory_ends_at_the_budget(world: World):
     assert gone(int(dict(rows(outcome))["pid"]), GRACE)
 
 
+def test_memory_that_is_no_data_to_the_kernel_is_capped_too(world: World):
+    found = world.found("mapped", bytes=2 * 2**30)
+    assert [tried for tried, got in found.items() if got.startswith("got")] == []
+    assert len(found) == 4
+
+
 def test_what_it_writes_is_little_and_goes_with_it(world: World):
     found = world.found("fill")
     assert int(found["room"].removeprefix("got ")) <= 16 * 2**20

@@ -42,6 +42,9 @@ _PROCESSORS: Final = os.cpu_count() or 1  # asked once: it reads a file
 _OPEN_FILES: Final = 512
 _FILE_BYTES: Final = 64 * 1024 * 1024  # files are read here; only certificates are written
 _MEMORY_CEILING: Final = 8 * 1024 * 1024 * 1024
+_STACK_BYTES: Final = 8 * 1024 * 1024
+_NOT_DATA: Final = 1024 * 1024 * 1024
+"""What a worker may map beside its data: libraries (300 MB with pyarrow and duckdb), files, what is only reserved."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -60,6 +63,7 @@ def harden(parent: int, scratch: str) -> dict[str, bool]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold secrets
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _lower(resource.RLIMIT_FSIZE, _FILE_BYTES)
+    _lower(resource.RLIMIT_STACK, _STACK_BYTES)
     return {
         "own_session": True,
         "no_core": True,
@@ -151,9 +155,14 @@ def _hand_over(hand_over: HandOver) -> bool:
 
 
 def _cap_memory(most: int) -> bool:
-    """A ceiling that ``limit_memory`` stays below, and that nothing in this process can lift."""
+    """A ceiling that ``limit_memory`` stays below, and that nothing in this process can lift.
+
+    Stacks and page tables are no data to the kernel: the limit on all that is mapped holds them.
+    """
     if LINUX:
-        _lower(resource.RLIMIT_DATA, min(max(most, MEMORY_FLOOR) + SPARE_MEMORY, _MEMORY_CEILING))
+        data = min(max(most, MEMORY_FLOOR) + SPARE_MEMORY, _MEMORY_CEILING)
+        _lower(resource.RLIMIT_DATA, data)
+        _lower(resource.RLIMIT_AS, data + _NOT_DATA)
     return LINUX
 
 

@@ -41,6 +41,7 @@ _ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE_THREAD: Final = 0x00010000
 _MSG_FASTOPEN: Final = 0x20000000
 _MAP_SHARED_ANONYMOUS: Final = 0x21  # counts against no limit on data
+_MAP_GROWSDOWN: Final = 0x0100  # nor does this: the kernel takes it for a stack
 _SOCKET_TYPE: Final = 0x0F
 _PRCTL_REFUSED: Final = (1, 4, 22, 35, 36, 0x59616D61)  # PDEATHSIG, DUMPABLE, SECCOMP, MM, CHILD_SUBREAPER, PTRACER
 _FCNTL_REFUSED: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
@@ -117,7 +118,7 @@ def _program(numbers: dict[str, int], architecture: int, *, network: bool, told:
     lines += _at(
         numbers["clone"], [*_argument(0), _line(_ANY_BIT, _CLONE_THREAD, 1, 0), _refusal(), _line(_RETURN, _ALLOW)]
     )
-    lines += _at(numbers["mmap"], _unless_shared_anonymous())
+    lines += _at(numbers["mmap"], _counted_as_data())
     lines += _at(numbers["socket"], _sockets() if network else [_refusal(errno.EACCES)])
     # Other pairs can be turned to any Unix socket.
     lines += _at(numbers["socketpair"], _with(1, _SOCKET_TYPE, [socket.SOCK_STREAM]))
@@ -226,9 +227,11 @@ def _options() -> list[bytes]:
     return [*lines, _line(_RETURN, _ALLOW)]
 
 
-def _unless_shared_anonymous() -> list[bytes]:
+def _counted_as_data() -> list[bytes]:
     return [
         *_argument(3),
+        _line(_ANY_BIT, _MAP_GROWSDOWN, 0, 1),
+        _refusal(errno.ENOMEM),
         _line(_AND, _MAP_SHARED_ANONYMOUS),
         _line(_EQUAL, _MAP_SHARED_ANONYMOUS, 0, 1),
         _refusal(errno.ENOMEM),

@@ -7,6 +7,7 @@ questions, and a child ends at once.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import resource
@@ -168,6 +169,23 @@ def hoard(given: Given) -> Deeds:
     kept = []
     while True:
         kept.append(bytearray(b"x" * FIRST))
+
+
+def mapped(given: Given) -> Deeds:
+    """Map what no limit on data counts: stacks that grow, one that is moved, and room for page tables."""
+    stack = next(line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("[stack]"))
+    start = ctypes.c_void_p(int(stack.split("-")[0], 16))
+    large = ctypes.c_size_t(given["bytes"])
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    yield "stack", _mapping("mmap", None, ctypes.c_size_t(FIRST), 3, private | 0x100, -1, ctypes.c_long(0))
+    yield "moved stack", _mapping("mremap", start, ctypes.c_size_t(mmap.PAGESIZE), large, 1)
+    yield "page tables", _mapping("mmap", None, large, 1, private | 0x4000, -1, ctypes.c_long(0))
+    yield "longer stack", tried(lambda: resource.setrlimit(resource.RLIMIT_STACK, (2**40, 2**40)))
+
+
+def _mapping(function: str, *arguments: Any) -> str:
+    call = ctypes.CFUNCTYPE(ctypes.c_ssize_t)((function, LIBC))
+    return f"OSError {os.strerror(errno.ENOMEM)}" if call(*arguments) == -1 else "got it"
 
 
 def fill(given: Given) -> Deeds:
