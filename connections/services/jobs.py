@@ -70,12 +70,15 @@ def submit(
     *,
     timeout: float,
     connection: Connection | None = None,
+    unsaved_of: Connection | None = None,
     limits: Budget | None = None,
     on: Terms | None = None,
 ) -> Run:
     """Hand one job to the runner. ``timeout`` is in seconds and counts from now; ``on`` are terms known already.
 
     ``open_settings`` is called when a worker has no warm adapter; what it returns goes down that worker's pipe only.
+    Settings that ``connection`` has are kept warm. Those it might get are not: then it is ``unsaved_of``, and the job
+    ends with the right to edit it.
     """
     organisation = actor.organisation
     on = on or terms(organisation)
@@ -103,7 +106,8 @@ def submit(
         host_limit=settings.CATALOG_HOST_JOBS,
         epoch=references.epoch(connection.pk, organisation, vault.references_of(connection)) if connection else "",
     )
-    run = runner_here().run(job, opened, standing.holder(actor, connection))
+    holder = standing.holder(actor, connection or unsaved_of, unsaved=connection is None)
+    run = runner_here().run(job, opened, holder)
     standing.watch.begin()
     return run
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from connections.adapters import schema
 from connections.adapters.errors import AdapterError
 from connections.adapters.schema import Nested
+from connections.models import Connection
 from connections.runner.jobs import Operation
 from connections.services import budgets, jobs
 from connections.services.actor import Actor
@@ -55,7 +56,12 @@ def told(probe: Nested) -> dict[str, Any] | None:
 
 
 def run(
-    actor: Actor, adapter: AdapterClass, open_settings: Callable[[], Nested], probe: Nested, report: dict[str, Any]
+    actor: Actor,
+    connection: Connection,
+    adapter: AdapterClass,
+    open_settings: Callable[[], Nested],
+    probe: Nested,
+    report: dict[str, Any],
 ) -> None:
     """Run ``probe`` with these settings, after a check that gave ``report``, and add it to that as its last step.
 
@@ -67,7 +73,7 @@ def run(
         return
     started = time.perf_counter()
     try:
-        _read(actor, adapter, open_settings, probe)
+        _read(actor, connection, adapter, open_settings, probe)
         step["ok"] = True
     except (AdapterError, Unresolved) as exc:
         if exc.code in ("throttled", "busy", "cancelled"):
@@ -79,7 +85,9 @@ def run(
     report["duration_ms"] = round(report["duration_ms"] + step["ms"], 1)
 
 
-def _read(actor: Actor, adapter: AdapterClass, open_settings: Callable[[], Nested], probe: Nested) -> None:
+def _read(
+    actor: Actor, connection: Connection, adapter: AdapterClass, open_settings: Callable[[], Nested], probe: Nested
+) -> None:
     """Read the first row of the probe."""
     with jobs.submit(
         actor,
@@ -88,6 +96,7 @@ def _read(actor: Actor, adapter: AdapterClass, open_settings: Callable[[], Neste
         {"query": probe, "parameters": {}, "limit": 1},
         open_settings,
         timeout=float(budgets.limit(actor.organisation, "preview_timeout")),
+        unsaved_of=connection,
     ) as run_:
         for _frame in run_:
             pass

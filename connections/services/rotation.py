@@ -154,7 +154,7 @@ def _test(actor: Actor, connection: Connection, adapter: AdapterClass) -> Report
     ok: bool | None = None
     code = ""
     try:
-        report = status.diagnose(actor, adapter, opened, connection.probe)
+        report = status.diagnose(actor, connection, adapter, opened, connection.probe)
         ok, code = report["ok"], report["code"] or ""
     except BaseException as exc:
         code = events.code_of(exc)

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Holder(NamedTuple):
-    """Whose job it is, and what it stands on. ``until`` is when a superuser's visit ends."""
+    """Whose job it is, what it stands on, and the ``role`` it needs. ``until`` is when a superuser's visit ends."""
 
     kind: str
     organisation_id: uuid.UUID
@@ -42,16 +42,15 @@ class Holder(NamedTuple):
     user_id: int | None
     membership_id: uuid.UUID | None
     connection_id: uuid.UUID | None
+    role: Role
     until: datetime | None = None
 
-    @property
-    def role(self) -> Role:
-        """What the job needs: who tries settings that are not saved edits them."""
-        return Role.ANALYST if self.connection_id is not None else Role.EDITOR
 
+def holder(actor: Actor, connection: Connection | None, *, unsaved: bool = False) -> Holder:
+    """Who holds a job that ``actor`` starts, on a saved connection or on settings that are not in use.
 
-def holder(actor: Actor, connection: Connection | None) -> Holder:
-    """Who holds a job that ``actor`` starts, on a saved connection or on settings that are not saved."""
+    These may be those of ``connection`` to be, ``unsaved``. Who tries such settings edits them, to the end.
+    """
     return Holder(
         actor.kind,
         actor.organisation_id,
@@ -59,6 +58,7 @@ def holder(actor: Actor, connection: Connection | None) -> Holder:
         actor.user_id,
         actor.membership_id,
         connection.pk if connection is not None else None,
+        Role.EDITOR if unsaved or connection is None else Role.ANALYST,
         actor.visit.until if actor.visit is not None else None,
     )
 
@@ -70,9 +70,7 @@ def fallen(holders: Collection[Holder]) -> set[Holder]:
     members = _members({each.membership_id for each in holders if each.kind == "user"})
     people = _superusers({each.user_id for each in holders if each.kind == "superuser"})
     used = {each.connection_id for each in holders if each.connection_id is not None}
-    running = (
-        set(Connection.objects.filter(pk__in=used, paused_at=None).values_list("pk", flat=True)) if used else set()
-    )
+    running = _running(used)
     now = timezone.now()
 
     def stands(each: Holder) -> bool:

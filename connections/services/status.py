@@ -48,7 +48,7 @@ def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None)
         state.require_running(connection)
     label = None if connection else draft.adapter.label
     with events.work(actor, "connection.test", connection, label=label) as outcome:
-        report = _run(actor, draft.adapter.id, draft.settings)
+        report = _run(actor, draft.adapter.id, draft.settings, unsaved_of=connection)
         outcome.tell("ok" if report["ok"] else "failed", report["code"] or "")
     return report
 
@@ -76,11 +76,13 @@ def check(actor: Actor, connection: Connection) -> Report:
     return shown(row)
 
 
-def diagnose(actor: Actor, adapter: AdapterClass, open_settings: Callable[[], Nested], probe: Nested) -> Report:
-    """Check settings that are not in use, and run ``probe`` with them. Nothing is stored, not even an event."""
-    report = _run(actor, adapter.id, open_settings)
+def diagnose(
+    actor: Actor, connection: Connection, adapter: AdapterClass, open_settings: Callable[[], Nested], probe: Nested
+) -> Report:
+    """Check settings that ``connection`` might get, and run ``probe`` with them. Nothing is stored, not even events."""
+    report = _run(actor, adapter.id, open_settings, unsaved_of=connection)
     if probe:
-        probes.run(actor, adapter, open_settings, probe, report)
+        probes.run(actor, connection, adapter, open_settings, probe, report)
     return report
 
 
@@ -122,7 +124,14 @@ def shown(row: StatusCheck) -> Report:
     return report
 
 
-def _run(actor: Actor, source: str, open_settings: Any, connection: Connection | None = None) -> Report:
+def _run(
+    actor: Actor,
+    source: str,
+    open_settings: Any,
+    connection: Connection | None = None,
+    *,
+    unsaved_of: Connection | None = None,
+) -> Report:
     started = timezone.now()
     steps: list[dict[str, Any]] = []
     fields: dict[str, Any] = {}
@@ -135,6 +144,7 @@ def _run(actor: Actor, source: str, open_settings: Any, connection: Connection |
             open_settings,
             timeout=float(budgets.limit(actor.organisation, "check_timeout")),
             connection=connection,
+            unsaved_of=unsaved_of,
         ) as run:
             for item in run:
                 if isinstance(item, StepDone):

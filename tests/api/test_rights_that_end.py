@@ -18,8 +18,8 @@ from django.test import Client
 from django.utils import timezone
 
 from connections.adapters.errors import CancelledError
-from connections.models import APIKey, Connection, Event, Membership, Organisation
-from connections.services import standing, tenancy, visits
+from connections.models import APIKey, Connection, ConnectionSecrets, Event, Membership, Organisation
+from connections.services import standing, tenancy, vault, visits
 from connections.services.here import runner_here
 from tests.api.test_running import SECONDS, SLEEP, in_background, wait_for
 from tests.catalogue import API, Tenant
@@ -141,6 +141,20 @@ def test_a_check_of_unsaved_settings_needs_an_editor_to_the_end(warehouse: Tenan
             )
         )
         assert asked.result(SECONDS).json()["code"] == "cancelled"
+
+
+def test_new_secrets_are_tested_to_the_end_by_a_key_that_reaches_their_connection(warehouse: Tenant) -> None:
+    _, api = key_of(warehouse, role="editor", connections=["warehouse"])
+    assert api.patch("connections/warehouse/", {"probe": {"sql": "select pg_sleep(1.5)"}}).status_code == 200
+    secret = vault.unseal(Connection.objects.get(slug="warehouse"))
+    with in_background(lambda: api.post("connections/warehouse/secrets/stage/", {"secrets": secret})) as [asked]:
+        assert asked.result(SECONDS).json()["rotation"]["pending"]["ok"] is True
+    with in_background(lambda: api.post("connections/warehouse/secrets/stage/", {"secrets": secret})) as [asked]:
+        wait_for(1)
+        surely(lambda: APIKey.objects.get(restricted=True).reach.all().delete())
+        assert asked.result(SECONDS).json().get("code", "cancelled") in ("cancelled", "not_found")
+    pending = ConnectionSecrets.objects.get(slot="pending")
+    assert (pending.tested_ok, pending.tested_code) == (None, "cancelled")
 
 
 def test_jobs_that_wait_for_their_turn_are_refused(warehouse: Tenant) -> None:
