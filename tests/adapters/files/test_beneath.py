@@ -214,6 +214,6 @@ def test_the_walk_ends_at_its_bounds(root):
     assert "a/b/c/deep.csv" not in set(walk_beneath(root, depth=3))
 
 
-def test_a_folder_that_is_not_made_yet_holds_no_file(tmp_path: Path):
+def test_a_folder_that_is_not_made_yet_holds_no_file(tmp_path):
     with pytest.raises(QueryError, match=r"There is no 'sales\.csv'"):
         open_beneath(tmp_path / "later", "sales.csv")
