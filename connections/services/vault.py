@@ -77,7 +77,7 @@ def names(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, str]:
 
 def problem(connection: Connection, slot: Slot = Slot.CURRENT) -> str | None:
     """Why the secrets cannot be opened, in words, or None. Tells by rows and key ids; opens nothing."""
-    if slot == Slot.CURRENT and not connection.secrets_generation:
+    if slot == Slot.CURRENT and _has_none(connection):
         return None
     row = find(connection, slot)
     if row is None or not is_due(connection, row):
@@ -97,7 +97,7 @@ def unseal(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, Any]:
 
     Raises ``Locked`` when they do not open here.
     """
-    if slot == Slot.CURRENT and not connection.secrets_generation:
+    if slot == Slot.CURRENT and _has_none(connection):
         return {}
     reason = problem(connection, slot)
     row = find(connection, slot)
@@ -231,6 +231,11 @@ def _elsewhere(connection: Connection, row: ConnectionSecrets) -> str | None:
     if connection.schema_version > adapter.config_class.schema_version:
         return None
     return "The secrets were saved under a version of the source that is not known any more."
+
+
+def _has_none(connection: Connection) -> bool:
+    """Whether the connection never had secrets. One whose row is there had them, whatever its generation says."""
+    return not connection.secrets_generation and all(row.slot != Slot.CURRENT for row in connection.secrets_rows.all())
 
 
 def is_due(connection: Connection, row: ConnectionSecrets) -> bool:

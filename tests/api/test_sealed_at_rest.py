@@ -105,6 +105,18 @@ def test_what_was_moved_or_edited_is_locked_and_nobody_is_asked(acme: Tenant, gl
         assert liar.accepted == 0
 
 
+def test_a_connection_that_is_said_to_have_no_secrets_is_locked_where_it_has(acme: Tenant) -> None:
+    with Liar(lambda wire: wire.silence()) as liar:
+        row = make(acme, liar.port)
+        Connection.objects.filter(pk=row.pk).update(secrets_generation=0)
+        answer = acme.api().post(f"connections/{row.slug}/preview/", {"query": {"sql": "select 1"}})
+        assert (answer.status_code, answer.json()["code"]) == (409, "locked"), answer.content
+        assert acme.api().get(f"connections/{row.slug}/").json()["state"] == "locked"
+        assert acme.api().patch(f"connections/{row.slug}/", {"secrets": {"password": CANARY}}).status_code == 200
+        assert vault.unseal(Connection.objects.get(pk=row.pk)) == {"password": CANARY}
+        assert liar.accepted == 0
+
+
 def test_no_cell_of_the_database_holds_a_secret_or_a_key(acme: Tenant, globex: Tenant) -> None:
     make(acme, 5432)
     make(globex, 5432)
