@@ -156,6 +156,7 @@ def add_member(actor: Actor, email: Any, role: Any) -> None:
     """Make the person with this e-mail address a member, if there is one.
 
     Nothing tells the caller whether there is: a list of who has an account is not the organisation's to make.
+    Whoever visits cannot make themselves a member, and so needs a reason each time.
     """
     actor.require(Role.ADMIN)
     _require_role(role)
@@ -168,6 +169,7 @@ def add_member(actor: Actor, email: Any, role: Any) -> None:
     with transaction.atomic():
         people = list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2])
         if len(people) == 1:
+            _require_no_visitor(actor, people[0])
             Membership.objects.get_or_create(organisation=actor.organisation, user=people[0], defaults={"role": role})
             _let_into_admin(people[0])
         events.record(actor, "member.add", label=email, changes={"role": [None, role]})
@@ -226,6 +228,13 @@ def _member(actor: Actor, member_id: Any) -> Membership:
 def _require_role(role: Any) -> None:
     if role not in Role.values:
         raise Invalid.at("/role", f"One of {', '.join(Role.values)}.", "required" if role is None else "invalid")
+
+
+def _require_no_visitor(actor: Actor, person: Any) -> None:
+    """Raise ``Forbidden`` for a visitor who would stay: its members let people in, while an organisation has any."""
+    members = Membership.objects.filter(organisation=actor.organisation)
+    if actor.membership_id is None and person.pk == actor.user_id and members.exists():
+        raise Forbidden("Whoever visits is made a member by the organisation's own administrators.")
 
 
 def _require_another_admin(membership: Membership) -> None:

@@ -107,6 +107,22 @@ def test_a_superuser_who_is_a_member_needs_no_reason(acme: Tenant, platform: Cli
     assert platform.post(API, {}, content_type="application/json").status_code == 403
 
 
+def test_whoever_visits_cannot_stay(acme: Tenant, platform: Client, superuser: Any) -> None:
+    superuser.email = "platform@example.com"
+    superuser.save()
+    look_in(platform, reason=REASON)
+    sent = {"email": superuser.email.upper(), "role": "admin"}
+    members = "/api/v1/orgs/acme/members/"
+    assert platform.post(members, sent, content_type="application/json").status_code == 403
+    platform.post("/admin/connections/membership/add/", sent)
+    assert not Membership.objects.filter(user=superuser).exists()
+    denied = Event.objects.filter(action="access.denied", organisation=acme.organisation, actor_kind="superuser")
+    assert denied.exists()
+    Membership.objects.filter(organisation=acme.organisation).delete()
+    assert platform.post(members, sent, content_type="application/json").status_code == 201
+    assert Membership.objects.filter(user=superuser).exists()
+
+
 def test_another_persons_visit_opens_nothing(acme: Tenant, superuser: Any) -> None:
     visit = visits.begin(superuser, "acme", REASON)
     assert tenancy.actor_of(superuser, "acme", visit=visit).visit == visit
