@@ -213,7 +213,7 @@ def test_what_python_was_kept_from_judging_is_judged_all_the_same(runner: LocalR
     here = listen()
     asker = Asker(runner, {"base_url": f"http://127.0.0.1:{here.port}"})
     run = asker.run(source="http_api", query={"path": "/"}, egress=dict(LOOPBACK))
-    run._ticket.job.egress.clear()  # type: ignore[attr-defined]  what the worker gets was written before
+    run._ticket.job.egress.clear()  # type: ignore[attr-defined]  # what the worker gets was written before
     with pytest.raises(EgressDeniedError, match=f"127.0.0.1 port {here.port}"):
         list(run)
     assert here.came == []

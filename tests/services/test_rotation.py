@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from connections.models import Connection, ConnectionSecrets, Event, Slot
-from connections.services import connections, grounds, queries, rotation, slots, state, vault
+from connections.services import connections, events, grounds, queries, rotation, slots, state, vault
 from connections.services.connections import Change
 from connections.services.errors import (
     CheckFailed,
@@ -247,7 +247,7 @@ def test_secrets_left_out_are_kept_and_null_clears(acme: Tenant) -> None:
     rotation.stage(acme.actor(), row, {"auth": {"password": "second"}})
     assert stored(acme, row, Slot.PENDING) == {"auth": {"password": "second"}}
     row = elsewhere(acme)
-    assert stage(acme, row, None).connection
+    assert stage(acme, row, None).connection.pk == row.pk
     assert stored(acme, row, Slot.PENDING) == {}
 
 
@@ -452,7 +452,7 @@ def test_an_event_that_cannot_be_written_undoes_its_step(acme: Tenant, monkeypat
     def fail(*args: Any, **kwargs: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(rotation.events, "record", fail)
+    monkeypatch.setattr(events, "record", fail)
     for act in (rotation.promote, rotation.discard):
         with pytest.raises(OSError, match="no space"):
             act(acme.actor(), load(acme, row))
