@@ -2,8 +2,11 @@
 
 import pytest
 
+from connections.adapters.contract import Column, ColumnType
 from connections.adapters.errors import InvalidError, TooLargeError
 from connections.adapters.limits import Budget
+from connections.runner.cutting import Cutter
+from connections.runner.encoding.text import JSONRows
 from tests.runner.asking import Asker, toy
 
 
@@ -102,3 +105,13 @@ def test_an_unknown_format_is_refused(either: Asker):
     with pytest.raises(InvalidError) as caught:
         either.do("count", format="xml")
     assert caught.value.field == "/format"
+
+
+def test_long_rows_are_encoded_one_at_a_time_from_the_first_on(monkeypatch):
+    encoder = JSONRows([Column("a", ColumnType.STRING)], {})
+    taken: list[int] = []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda rows: taken.append(len(rows)) or encode(rows))
+    cutter = Cutter(encoder, [Column("a", ColumnType.STRING)], Budget(cell_bytes=2**20), cut=True)
+    assert cutter.take([("x" * 2_000_000,)] * 5) == b"[null],[null],[null],[null],[null]"
+    assert set(taken) == {1}
