@@ -50,11 +50,10 @@ METADATA: tuple[Network, ...] = tuple(
         "fe80::/10",
         "::/128",
         "0.0.0.0/8",
+        "255.255.255.255/32",  # it can be bound, as if it were this host's
     )
 )
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-
-_BROADCAST = ipaddress.IPv4Address("255.255.255.255")  # it can be bound, and is nobody's
 
 # IPv4 inside IPv6: what stands there is where a translator or a tunnel would go on to. Bits from the right.
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
@@ -80,7 +79,7 @@ def is_this_host(address: Address) -> bool:
     """Whether ``address`` is one of this machine's: only those can be bound. Sends nothing."""
     if _binds_anything():
         return False
-    return not (address.is_multicast or address.is_unspecified or address == _BROADCAST) and _binds(address)
+    return not (address.is_multicast or address.is_unspecified) and _binds(address)
 
 
 @cache

@@ -161,7 +161,8 @@ def test_this_hosts_own_addresses_are_loopback_by_another_name():
     with pytest.raises(EgressDeniedError):
         EgressPolicy(openings=EVERYTHING).judge(own, 8000)
     EgressPolicy(loopback=True).judge(own, 8000)
-    assert not EgressPolicy(loopback=True).allows(ipaddress.ip_address("255.255.255.255"), 8000)  # can be bound, too
+    everybody = ipaddress.ip_address("255.255.255.255")  # can be bound, too
+    assert not EgressPolicy(openings=EVERYTHING, loopback=True).allows(everybody, 8000)
     assert not addresses.is_this_host(ipaddress.ip_address("8.8.8.8"))
 
 
