@@ -17,7 +17,7 @@ from django.db import connections, models, router
 from django.utils import timezone
 
 from connections.models import APIKey, Connection, ConnectionSecrets, Membership, Organisation, OrganisationKey, Slot
-from connections.services import api_keys, grounds, walls
+from connections.services import api_keys, grounds, vault, walls
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError
 from connections.services.grounds import Ground
@@ -72,7 +72,8 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
         row = first(alias, _query(alias), (Slot.CURRENT.value, found[1], moment, organisation, connection))
         if row is None or not hmac.compare_digest(row[0], api_keys.digest(key)):
             return None
-        admitted = _admitted(row[2:])
+        sealed = vault.blob_digest(row[2]) if row[2] is not None else None
+        admitted = _admitted(sealed, row[3:])
         if admitted is None:
             return None
         walls.enter(admitted.actor.organisation_id)
@@ -83,12 +84,15 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
 @cache
 def _query(alias: str) -> str:
     parts = [column for name, model, but in _PARTS for column in columns(model, name, but=but)]
-    return f"SELECT a.digest, a.last_used_at, {', '.join(parts)}{_FROM}"
+    return f"SELECT a.digest, a.last_used_at, s.blob, {', '.join(parts)}{_FROM}"
 
 
 @lru_cache(KEPT)
-def _admitted(row: tuple[Any, ...]) -> Admission | None:
-    """What follows from the values of one row. A pure function of them and of the deployment's settings."""
+def _admitted(sealed: str | None, row: tuple[Any, ...]) -> Admission | None:
+    """What follows from the values of one row. A pure function of them and of the deployment's settings.
+
+    Of the sealed bytes their digest is kept, in ``sealed``: enough to see that they are others now.
+    """
     found: dict[str, Any] = {}
     start = 0
     for name, model, but in _PARTS:
@@ -98,6 +102,8 @@ def _admitted(row: tuple[Any, ...]) -> Admission | None:
     key, connection = found["a"], found["c"]
     key.membership, key.organisation = found["m"], found["o"]
     connection.organisation = found["o"]
+    if found["s"] is not None:
+        found["s"].blob_digest = sealed
     _prefetch(connection, "secrets_rows", ConnectionSecrets, found["s"])
     _prefetch(found["o"], "keys", OrganisationKey, found["k"])
     try:

@@ -104,12 +104,17 @@ def submit(
         connection_limit=on.connection_limit,
         organisation_limit=on.organisation_limit,
         host_limit=settings.CATALOG_HOST_JOBS,
-        epoch=references.epoch(connection.pk, organisation, vault.references_of(connection)) if connection else "",
+        epoch=_epoch(connection, organisation) if connection else "",
     )
     holder = standing.holder(actor, connection or unsaved_of, unsaved=connection is None)
     run = runner_here().run(job, opened, holder)
     standing.watch.begin()
     return run
+
+
+def _epoch(connection: Connection, organisation: Organisation) -> str:
+    elsewhere = references.epoch(connection.pk, organisation, vault.references_of(connection))
+    return f"{vault.version(connection)} {elsewhere}"
 
 
 def cancel(actor: Actor, request_id: str) -> None:

@@ -6,10 +6,12 @@ Plaintext leaves this module in two ways only: to the supervisor, which writes i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 from django.db import transaction
 from django.db.models import Max, OuterRef, Subquery
 
@@ -62,6 +64,23 @@ def find(connection: Connection, slot: Slot) -> ConnectionSecrets | None:
     if slot == Slot.CURRENT and not connection.secrets_generation:
         return None
     return next((row for row in connection.secrets_rows.all() if row.slot == slot), None)
+
+
+def blob_digest(blob: bytes) -> str:
+    return hashlib.blake2b(bytes(blob), digest_size=12).hexdigest()
+
+
+def version(connection: Connection) -> str:
+    """A text that changes with whatever is stored of the secrets in use, by whomever; empty where there are none.
+
+    An adapter that was made of other bytes is not used any more: these must open first.
+    """
+    row = current(connection)
+    if row is None:
+        return ""
+    sealed = row.__dict__.get("blob_digest") or blob_digest(row.blob)
+    named = blob_digest(orjson.dumps(row.names, option=orjson.OPT_SORT_KEYS))
+    return f"{sealed}.{named}.{row.generation}.{row.key_version}"
 
 
 def current(connection: Connection) -> ConnectionSecrets | None:
