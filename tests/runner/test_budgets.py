@@ -1,5 +1,7 @@
 """What is cut when an answer is too large, and how that is said."""
 
+from typing import Any
+
 import pytest
 
 from connections.adapters.contract import Column, ColumnType
@@ -111,7 +113,12 @@ def test_long_rows_are_encoded_one_at_a_time_from_the_first_on(monkeypatch):
     encoder = JSONRows([Column("a", ColumnType.STRING)], {})
     taken: list[int] = []
     encode = encoder.encode
-    monkeypatch.setattr(encoder, "encode", lambda rows: taken.append(len(rows)) or encode(rows))
+
+    def encode_and_count(rows: Any) -> Any:
+        taken.append(len(rows))
+        return encode(rows)
+
+    monkeypatch.setattr(encoder, "encode", encode_and_count)
     cutter = Cutter(encoder, [Column("a", ColumnType.STRING)], Budget(cell_bytes=2**20), cut=True)
     assert cutter.take([("x" * 2_000_000,)] * 5) == b"[null],[null],[null],[null],[null]"
     assert set(taken) == {1}
