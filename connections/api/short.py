@@ -6,6 +6,7 @@ what is wrong. Nothing has happened by then.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,7 @@ from connections.models import Role
 from connections.services import admission, queries
 from connections.services.errors import CatalogueError, Invalid
 
+log = logging.getLogger(__name__)
 _BEARER: Final = "Bearer "
 _ANY: Final = ("", "*/*", "application/json", "application/json, */*")
 
@@ -52,8 +54,15 @@ def preview(request: HttpRequest, org: str, slug: str) -> HttpResponse | None:
 
 
 def after(response: HttpResponse, work: Callable[[], None]) -> None:
-    """Do ``work`` when the server has sent ``response`` and closes it."""
-    response._resource_closers.append(work)  # type: ignore[attr-defined]  # as what it reads is closed
+    """Do ``work`` when the server has sent ``response`` and closes it. Nobody waits for it: a failure is logged."""
+
+    def done() -> None:
+        try:
+            work()
+        except DatabaseError as exc:
+            log.warning("The end of a preview was not recorded: %s.", type(exc).__name__)
+
+    response._resource_closers.append(done)  # type: ignore[attr-defined]  # as what it reads is closed
 
 
 def _wanted(body: bytes) -> queries.Request | None:
