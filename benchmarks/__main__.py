@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-SHARED = {"__main__", "stage", "timing"}
+SHARED = {"__main__", "peers", "stage", "timing", "trivial"}
 
 
 def main() -> None:
