@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-import select
+import selectors
 import socket
 import threading
 from contextlib import closing
@@ -208,10 +208,12 @@ def _channel(transport: paramiko.Transport, target: tuple[str, int], timeout: fl
 
 def _pump(near: socket.socket, far: paramiko.Channel) -> None:
     """Copy both ways until one side ends."""
-    while True:
-        ready, _, _ = select.select([near, far], [], [])
-        for source, sink in ((near, far), (far, near)):
-            if source in ready:
+    with selectors.DefaultSelector() as ready:  # select() refuses descriptors above 1023
+        ready.register(near, selectors.EVENT_READ, (near, far))
+        ready.register(far, selectors.EVENT_READ, (far, near))
+        while True:
+            for key, _ in ready.select():
+                source, sink = key.data
                 try:
                     chunk = source.recv(CHUNK)
                     sink.sendall(chunk)
@@ -223,11 +225,18 @@ def _pump(near: socket.socket, far: paramiko.Channel) -> None:
 
 def _is_ours(peer: tuple[str, int]) -> bool:
     """Whether the socket at ``peer`` belongs to this process: the port is open to the whole machine."""
-    for name in os.listdir("/dev/fd"):
-        try:
-            with socket.socket(fileno=os.dup(int(name))) as candidate:
-                if candidate.getsockname() == peer:
-                    return True
-        except (OSError, ValueError):  # not a socket, or just closed
-            continue
-    return False
+    return any(_address(int(name)) == peer for name in os.listdir("/dev/fd"))
+
+
+def _address(descriptor: int) -> Any:
+    """Where a descriptor of this process is bound, ``None`` if it is no socket. The descriptor stays open."""
+    try:
+        borrowed = socket.socket(fileno=descriptor)
+    except OSError:  # not a socket, or just closed
+        return None
+    try:
+        return borrowed.getsockname()
+    except OSError:
+        return None
+    finally:
+        borrowed.detach()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import select
+import os
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from connections.adapters.contract import Environment, Step
 from connections.adapters.egress import EgressPolicy
 from connections.adapters.errors import AdapterError
 from connections.adapters.limits import Deadline
+from connections.adapters.tunnel import _is_ours
 from connections.sources.postgresql import PostgreSQLAdapter
 from tests.sources.postgresql import adapter_of
 from tests.sources.reading import read
@@ -91,12 +93,14 @@ def forward(transport: paramiko.Transport, server: JumpHost) -> None:
 
 
 def carry(channel: paramiko.Channel, target: tuple[str, int]) -> None:
-    with contextlib.closing(channel), socket.create_connection(target) as far:
+    with contextlib.closing(channel), socket.create_connection(target) as far, selectors.DefaultSelector() as ready:
+        ready.register(channel, selectors.EVENT_READ, far)
+        ready.register(far, selectors.EVENT_READ, channel)
         while True:
-            for source in select.select([channel, far], [], [])[0]:
+            for source, _ in ready.select():
                 try:
-                    chunk = source.recv(32768)
-                    (far if source is channel else channel).sendall(chunk)
+                    chunk = source.fileobj.recv(32768)  # type: ignore[union-attr]
+                    source.data.sendall(chunk)
                 except OSError:
                     return
                 if not chunk:
@@ -206,3 +210,16 @@ def test_the_tunnels_end_serves_this_process_alone(postgresql, jump_host):
     )
     assert done.stdout.strip() in ("0", "")
     adapter.close()
+
+
+def test_a_tunnel_works_beside_a_thousand_descriptors_and_leaves_none(postgresql, jump_host):
+    with contextlib.ExitStack() as held:
+        for _ in range(1100):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        adapter = through(postgresql, jump_host)
+        assert read(adapter, "select 1").value == 1
+        before = len(os.listdir("/dev/fd"))
+        for _ in range(3):
+            assert not _is_ours(("127.0.0.1", 1))
+        assert len(os.listdir("/dev/fd")) == before
+        adapter.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import tempfile
 from pathlib import Path
@@ -25,11 +26,13 @@ class PausableServer(Server):
     def pause(self) -> None:
         """Stop every process of the server where it is: connections stay open and nothing answers."""
         for process in self._processes():
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
 
     def resume(self) -> None:
         for process in reversed(self._processes()):
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a client left, and its process with it
+                process.resume()
 
     def stop(self, timeout: float = 20) -> None:
         if self.process.poll() is None:
