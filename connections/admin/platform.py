@@ -17,6 +17,7 @@ from connections.adapters.registry import registry
 from connections.admin.tenant import PlatformAdmin
 from connections.models import Organisation
 from connections.services import budgets, standing, tenancy, visits
+from connections.services.errors import KeyAway
 from connections.services.references import Pattern
 
 
@@ -71,6 +72,17 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in budgets.NAMES:
             self.fields[name].initial = self.instance.budgets.get(name)
             self.fields[name].widget.attrs["placeholder"] = getattr(settings, f"CATALOG_{name.upper()}")
+
+    def clean(self) -> dict[str, Any] | None:
+        """As stock. A new organisation gets its data key now: a vault that is away is told on the form."""
+        super().clean()
+        if self.instance._state.adding and not self.errors:
+            named = Organisation(slug=self.cleaned_data["slug"], name=self.cleaned_data["name"])
+            try:
+                self.planned = tenancy.plan(named)
+            except KeyAway as exc:
+                raise ValidationError(f"{exc.message} {exc.hint}", code=exc.code) from None
+        return self.cleaned_data
 
     def own_budgets(self) -> dict[str, Any]:
         """The limits that were entered; the deployment's hold for the others."""
@@ -142,7 +154,7 @@ class OrganisationAdmin(PlatformAdmin):
         wanted["suspended_at"] = (obj.suspended_at or timezone.now()) if suspended else None
         asking = (getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None)
         if not change:
-            made = tenancy.found(request.user, values["slug"], values["name"], *asking)
+            made = tenancy.found(request.user, form.planned, *asking)
             obj.pk, obj.slug = made.pk, made.slug
             obj._state.adding = False
         tenancy.configure(visits.as_platform(request.user, obj, *asking), wanted)

@@ -11,6 +11,7 @@ EVERY = (400, 401, 404, 405, 406)
 MEMBER = (*EVERY, 403)
 BODY = (413, 415)
 CHANGE = (*MEMBER, *BODY, 409)
+AWAY = (502, 503)
 SOURCE = (409, 422, 424, 429, 502, 503, 504)
 
 
@@ -225,7 +226,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             body=obj((), secrets=shapes.SECRETS, version=VERSION),
             body_required=False,
             headers=IF_MATCH,
-            errors=(*CHANGE, 412),
+            errors=(*CHANGE, 412, *AWAY),
         )
     },
     "stage": {
@@ -262,7 +263,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             body=obj((), version=VERSION),
             body_required=False,
             headers=IF_MATCH,
-            errors=(*CHANGE, 412),
+            errors=(*CHANGE, 412, *AWAY),
         )
     },
     "members": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from connections.adapters.errors import FixableBy
+from connections.adapters.errors import BusyError, FixableBy
 from connections.adapters.schema import Problem
 
 
@@ -107,6 +107,22 @@ class Unresolved(Locked):
             "transient": False,
             "fixable_by": self.fixable_by,
         }
+
+
+class KeyAway(BusyError):
+    """The key that opens or seals is kept in a vault that is away. Nothing is wrong with what is stored.
+
+    ``reason`` is what came of asking the vault: for operators, as it may name the vault's address.
+    """
+
+    title = "The catalogue's key is out of reach"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "The key that seals secrets is kept in a vault, which does not answer now.",
+            hint="Try again shortly; if it stays so, tell the platform's operators.",
+        )
+        self.reason = reason
 
 
 class ConfigOutdated(CatalogueError):

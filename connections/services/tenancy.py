@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,33 +14,55 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections.adapters.schema import Problem
-from connections.models import Membership, Organisation, Role
+from connections.models import Membership, Organisation, OrganisationKey, Role
 from connections.services import budgets, events, standing, vault, visits, walls
 from connections.services.actor import Actor, Visit
 from connections.services.errors import Conflict, Forbidden, Invalid, NotFound
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An organisation to be, and its sealed data key. Neither is saved."""
+
+    organisation: Organisation
+    key: OrganisationKey
+
+
+def plan(organisation: Organisation) -> Planned:
+    """``organisation``, not saved yet, with a data key: asks the vault where one has the root key. Raises ``KeyAway``.
+
+    Apart from what stores it, as no transaction waits for a vault.
+    """
+    return Planned(organisation, vault.new_key(organisation))
+
+
 def create_organisation(slug: str, name: str) -> Organisation:
-    """A new organisation with its data key."""
+    """A new organisation with its data key. Raises ``KeyAway``."""
+    return _store(plan(Organisation(slug=slug, name=name)))
+
+
+def _store(planned: Planned) -> Organisation:
     with transaction.atomic():
-        organisation = Organisation.objects.create(slug=slug, name=name)
-        vault.make_key(organisation)
-    return organisation
+        planned.organisation.save(force_insert=True)
+        planned.key.save(force_insert=True)
+    return planned.organisation
 
 
 def establish(slug: str, name: str, person: Any) -> Organisation:
     """A new organisation whose administrator is ``person``; on record as the terminal's doing.
 
-    Raises ``Invalid`` for a slug or name that cannot be one, and ``Conflict`` for a slug that is taken.
+    Raises ``Invalid`` for a slug or name that cannot be one, ``Conflict`` for a slug that is taken, and ``KeyAway``.
     """
     try:
-        Organisation(slug=slug, name=name).clean_fields()
+        organisation = Organisation(slug=slug, name=name)
+        organisation.clean_fields()
     except ValidationError as exc:
         raise Invalid.of([Problem(f"/{at}", "invalid", text) for at, [text, *_] in exc.message_dict.items()]) from None
+    planned = plan(organisation)
     with transaction.atomic():
         if Organisation.objects.filter(slug=slug).exists():
             raise Conflict(f"There is an organisation {slug} already.")
-        organisation = create_organisation(slug, name)
+        _store(planned)
         system = Actor("system", "", "terminal", organisation, Role.ADMIN)
         events.record(system, "organisation.create", organisation)
         membership = Membership.objects.create(organisation=organisation, user=person, role=Role.ADMIN)
@@ -48,12 +71,12 @@ def establish(slug: str, name: str, person: Any) -> Organisation:
     return organisation
 
 
-def found(person: Any, slug: str, name: str, request_id: str = "", ip: str | None = None) -> Organisation:
-    """A new organisation without members, made by a superuser; on record as theirs."""
+def found(person: Any, planned: Planned, request_id: str = "", ip: str | None = None) -> Organisation:
+    """Store a new organisation without members, made by a superuser; on record as theirs."""
     if not person.is_superuser:
         raise Forbidden("Only the platform's superusers may make an organisation.")
     with transaction.atomic():
-        organisation = create_organisation(slug, name)
+        organisation = _store(planned)
         events.record(visits.as_platform(person, organisation, request_id, ip), "organisation.create", organisation)
     return organisation
 

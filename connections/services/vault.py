@@ -7,6 +7,7 @@ Plaintext leaves this module in two ways only: to the supervisor, which writes i
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,6 @@ from django.db import transaction
 from django.db.models import Max, OuterRef, Subquery
 
 from connections.adapters import snapshots
-from connections.adapters.errors import UnreachableError
 from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey, Slot
 from connections.sealing import organisation_keys
 from connections.sealing.errors import KeyUnavailable, KeyUnreachable, SealError
@@ -24,25 +24,30 @@ from connections.sealing.fingerprint import endpoint_fingerprint
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
 from connections.services import references, sources, upgrading
-from connections.services.errors import Locked
+from connections.services.errors import KeyAway, Locked
 
+logger = logging.getLogger(__name__)
 _HINT = "Enter the secrets again, or ask the platform's operators for the key."
 
 
+def new_key(organisation: Organisation, version: int = organisation_keys.FIRST_VERSION) -> OrganisationKey:
+    """A data key for ``organisation``, sealed and not saved. Raises ``KeyAway``."""
+    key = organisation_keys.new_organisation_key(organisation.pk, version)
+    with reaching():
+        wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
+    return OrganisationKey(organisation=organisation, version=version, ring_key=wrapped.kid, blob=wrapped.blob)
+
+
 def make_key(organisation: Organisation) -> OrganisationKey:
-    """Give a new organisation its data key, or another one its next.
+    """Give an organisation its next data key. Raises ``KeyAway``.
 
     The version is new to its secrets too: after an erasure, no old blob looks as if the new key had sealed it.
     """
     held = organisation.keys.aggregate(newest=Max("version"))["newest"] or 0
     named = ConnectionSecrets.objects.filter(organisation=organisation).aggregate(newest=Max("key_version"))["newest"]
-    version = max(held, named or 0, organisation_keys.FIRST_VERSION - 1) + 1
-    key = organisation_keys.new_organisation_key(organisation.pk, version)
-    with _reaching():
-        wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
-    return OrganisationKey.objects.create(
-        organisation=organisation, version=key.version, ring_key=wrapped.kid, blob=wrapped.blob
-    )
+    row = new_key(organisation, max(held, named or 0, organisation_keys.FIRST_VERSION - 1) + 1)
+    row.save(force_insert=True)
+    return row
 
 
 def fingerprint(connection: Connection) -> str:
@@ -114,7 +119,7 @@ def problem(connection: Connection, slot: Slot = Slot.CURRENT) -> str | None:
 def unseal(connection: Connection, slot: Slot = Slot.CURRENT) -> dict[str, Any]:
     """The connection's secrets, nested like its config: texts, and a ``Reference`` for each that is kept elsewhere.
 
-    Raises ``Locked`` when they do not open here.
+    Raises ``Locked`` when they do not open here, and ``KeyAway`` while the vault that has their key is away.
     """
     if slot == Slot.CURRENT and _has_none(connection):
         return {}
@@ -225,18 +230,18 @@ def _wrapped(key: OrganisationKey) -> organisation_keys.WrappedKey:
 def _sealer(organisation: Organisation, version: int, wrapped: organisation_keys.WrappedKey | None) -> SealedSecrets:
     if wrapped is None:
         raise KeyUnavailable(f"org-{version}")
-    with _reaching():
+    with reaching():
         return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
 
 
 @contextmanager
-def _reaching() -> Iterator[None]:
+def reaching() -> Iterator[None]:
     """Inside, a key of the ring that is kept in a vault which is away is a failure that may pass, not a lock."""
     try:
         yield
     except KeyUnreachable as exc:
-        hint = "Try again shortly; if it stays so, tell the platform's operators."
-        raise UnreachableError(str(exc), hint=hint) from None
+        logger.warning("%s", exc)
+        raise KeyAway(str(exc)) from None
 
 
 def _elsewhere(connection: Connection, row: ConnectionSecrets) -> str | None:

@@ -1,6 +1,7 @@
 """Session fixtures: one server of each kind for each test process, started when a test first asks for it."""
 
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,22 @@ def openbao() -> Generator[OpenBao, None, None]:
         yield started
     finally:
         started.stop()
+
+
+@pytest.fixture
+def engine(openbao: OpenBao, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Generator[OpenBao, None, None]:
+    """The same, as the vault that the catalogue uses; its transit engine has the key ``catalog-root``."""
+    from connections.sealing import transit  # it needs settings, and this module is loaded before there are any
+
+    openbao.ask("POST", "transit/keys/catalog-root", {"type": "aes256-gcm96"})
+    settings.CATALOG_VAULT_URL, settings.CATALOG_VAULT_CA = openbao.url, str(openbao.authority)
+    use = (
+        'path "transit/encrypt/*" { capabilities = ["update"] } path "transit/decrypt/*" { capabilities = ["update"] }'
+    )
+    monkeypatch.setenv("CATALOG_VAULT_TOKEN", openbao.token(use))
+    transit.unwrapped.clear()
+    yield openbao
+    transit.unwrapped.clear()
 
 
 def _start_tls(certificate: Certificate) -> PausableServer:

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from connections.models import Organisation
-from connections.services.errors import Conflict, NotFound
+from connections.services.errors import Conflict, KeyAway, NotFound
 from connections.services.keys import counting, ending, renewing, rewrapping, verifying
 from connections.services.keys.rewrapping import Progress
 
@@ -42,7 +42,10 @@ class Command(BaseCommand):
         erase.add_argument("--yes", action="store_true", help="Needed: there is no way back but to enter secrets anew.")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        getattr(self, f"_{verb}")(**options)
+        try:
+            getattr(self, f"_{verb}")(**options)
+        except KeyAway as exc:
+            raise CommandError(f"{exc.reason} Run it again when the vault answers.") from None
 
     def _status(self, org: str | None, **options: Any) -> None:
         found = counting.counts(_organisation(org))

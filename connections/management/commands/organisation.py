@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from connections.services import tenancy
-from connections.services.errors import CatalogueError
+from connections.services.errors import CatalogueError, KeyAway
 
 
 class Command(BaseCommand):
@@ -32,4 +32,6 @@ class Command(BaseCommand):
             organisation = tenancy.establish(slug, name, person)
         except CatalogueError as exc:
             raise CommandError(" ".join([p.detail for p in exc.problems] or [exc.message])) from None
+        except KeyAway as exc:
+            raise CommandError(f"{exc.reason} Nothing was made. Run it again when the vault answers.") from None
         self.stdout.write(f"The organisation {organisation.slug} is made, and {admin} is its administrator.")

@@ -14,6 +14,7 @@ from connections.adapters.snapshots import Snapshot
 from connections.management.compatibility import differences
 from connections.models import Organisation
 from connections.services import upgrade_rows
+from connections.services.errors import KeyAway
 from connections.services.sources import AdapterClass
 from connections.services.upgrade_rows import Progress
 
@@ -40,7 +41,10 @@ class Command(BaseCommand):
         upgrade.add_argument("--dry-run", action="store_true", help="Upgrade and seal everything, and keep nothing.")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        getattr(self, f"_{verb}")(**options)
+        try:
+            getattr(self, f"_{verb}")(**options)
+        except KeyAway as exc:
+            raise CommandError(f"{exc.reason} Run it again when the vault answers.") from None
 
     def _check(self, sources: list[str], **options: Any) -> None:
         wrong = [sentence for adapter in _named(sources) for sentence in faults(adapter)]

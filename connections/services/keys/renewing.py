@@ -32,7 +32,7 @@ def rekey(organisation: Organisation, *, batch: int = BATCH, dry_run: bool = Fal
     """Seal the organisation's secrets under a new data key; yield after each batch.
 
     An organisation without a key, which was erased, gets none. With ``dry_run``, every secret is opened and sealed
-    again under a key that is then forgotten, and nothing is written.
+    again under a key that is then forgotten, and nothing is written. Raises ``KeyAway``, before anything is done.
     """
     if not organisation.keys.exists():
         return
@@ -73,7 +73,8 @@ def _open_keys(organisation: Organisation) -> DataKeys:
     for row in OrganisationKey.objects.filter(organisation=organisation):
         wrapped = organisation_keys.WrappedKey(bytes(row.blob), row.ring_key)
         try:
-            found[row.version] = organisation_keys.unwrap(wrapped, ring, organisation.pk, row.version)
+            with vault.reaching():
+                found[row.version] = organisation_keys.unwrap(wrapped, ring, organisation.pk, row.version)
         except SealError:
             continue
     return found

@@ -15,6 +15,7 @@ from connections.models import Organisation, OrganisationKey
 from connections.sealing import organisation_keys
 from connections.sealing.errors import SealError
 from connections.sealing.keyring import KeyRing
+from connections.services import vault
 from connections.services.keys.record import record
 from connections.services.keys.swapping import Swap, swap
 
@@ -38,7 +39,8 @@ def rotate(
 ) -> Iterator[Progress]:
     """Re-wrap what is not under the ring's newest key, of all organisations or one; yield after each batch.
 
-    With ``dry_run``, every key is opened and sealed again, and nothing is written.
+    With ``dry_run``, every key is opened and sealed again, and nothing is written. Raises ``KeyAway`` at the first key
+    that needs a vault which is away: what was told as moved is, and the next run goes on from there.
     """
     ring = KeyRing.from_settings()
     waiting = OrganisationKey.objects.exclude(ring_key=ring.newest).order_by("pk")
@@ -57,7 +59,8 @@ def _rewrapped(row: OrganisationKey, ring: KeyRing) -> Swap | None:
     """The row's key under the newest ring key, already opened once; None when the key does not open."""
     wrapped = organisation_keys.WrappedKey(bytes(row.blob), row.ring_key)
     try:
-        renewed = organisation_keys.rewrap(wrapped, ring, row.organisation_id, row.version)
+        with vault.reaching():
+            renewed = organisation_keys.rewrap(wrapped, ring, row.organisation_id, row.version)
     except SealError:
         return None
     return Swap(

@@ -45,7 +45,8 @@ def verify(
 ) -> Iterator[tuple[Counter[str], list[Finding]]]:
     """Open all sealed secrets, or one organisation's; after each batch, its counts by problem and what was found.
 
-    Runs beside everything else: a row is marked only if it still is what was opened.
+    Runs beside everything else: a row is marked only if it still is what was opened. Raises ``KeyAway`` when a vault
+    that has keys is away: that tells nothing of the rows.
     """
     ring = KeyRing.from_settings()
     sealers: Sealers = {}
@@ -88,7 +89,8 @@ def _opened_key(row: ConnectionSecrets, ring: KeyRing) -> SealedSecrets | str:
         return KEY_UNAVAILABLE
     wrapped = organisation_keys.WrappedKey(bytes(key.blob), key.ring_key)
     try:
-        return SealedSecrets(organisation_keys.unwrap(wrapped, ring, row.organisation_id, row.key_version))
+        with vault.reaching():
+            return SealedSecrets(organisation_keys.unwrap(wrapped, ring, row.organisation_id, row.key_version))
     except KeyUnavailable:
         return KEY_UNAVAILABLE
     except SealError:
