@@ -21,7 +21,7 @@ from connections.admin.tenant import TenantAdmin
 from connections.models import APIKey, Membership, Role
 from connections.services import api_keys, connections, tenancy
 from connections.services.actor import Actor
-from connections.services.errors import CatalogueError, NotFound
+from connections.services.errors import CatalogueError, Forbidden, NotFound
 
 WIDE = {"class": "vTextField"}
 
@@ -100,7 +100,9 @@ class ServicePages(TenantAdmin):
 
 
 def refuse(form: forms.Form, exc: CatalogueError) -> None:
-    """Put a refusal on the inputs it is about."""
+    """Put a refusal on the inputs it is about. What somebody may not do is raised again, and goes on record."""
+    if isinstance(exc, Forbidden):
+        raise exc
     for problem in exc.problems:
         name = problem.pointer.strip("/")
         form.add_error(name if name in form.fields else None, problem.detail)

@@ -10,11 +10,11 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from connections.adapters.schema import Problem
-from connections.models import Membership, Organisation, OrganisationKey, Role
+from connections.models import Event, Membership, Organisation, OrganisationKey, Role
 from connections.services import budgets, events, standing, vault, visits, walls
 from connections.services.actor import Actor, Visit
 from connections.services.errors import Conflict, Forbidden, Invalid, NotFound
@@ -179,7 +179,8 @@ def add_member(actor: Actor, email: Any, role: Any) -> None:
     """Make the person with this e-mail address a member, if there is one.
 
     Nothing tells the caller whether there is: a list of who has an account is not the organisation's to make.
-    Whoever visits cannot make themselves a member, and so needs a reason each time.
+    Whoever visits cannot make themselves a member, and so needs a reason each time. The one exception is the first
+    member that an organisation ever has: somebody must begin, and its record starts with the reason.
     """
     actor.require(Role.ADMIN)
     _require_role(role)
@@ -254,10 +255,21 @@ def _require_role(role: Any) -> None:
 
 
 def _require_no_visitor(actor: Actor, person: Any) -> None:
-    """Raise ``Forbidden`` for a visitor who would stay: its members let people in, while an organisation has any."""
-    members = Membership.objects.filter(organisation=actor.organisation)
-    if actor.membership_id is None and person.pk == actor.user_id and members.exists():
+    """Raise ``Forbidden`` for a visitor who would stay where anybody ever was a member: those let people in."""
+    if actor.membership_id is not None or person.pk != actor.user_id:
+        return
+    Organisation.objects.select_for_update().get(pk=actor.organisation_id)  # of two visitors, one is the first
+    if _had_members(actor.organisation):
         raise Forbidden("Whoever visits is made a member by the organisation's own administrators.")
+
+
+def _had_members(organisation: Organisation) -> bool:
+    """Whether anybody was ever let in, by the rows and by the record, which outlives them."""
+    by_members = Q(action__startswith="member.") | Q(actor_kind__in=("user", "api_key"))
+    return (
+        Membership.objects.filter(organisation=organisation).exists()
+        or Event.objects.filter(by_members, organisation=organisation).exists()
+    )
 
 
 def _require_another_admin(membership: Membership) -> None:

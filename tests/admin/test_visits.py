@@ -34,6 +34,15 @@ def look_in(browser: Client, slug: str = "acme", **sent: str) -> Any:
     return browser.post("/admin/organisation/", {"organisation": slug, **sent})
 
 
+def let_in(browser: Client, door: str, slug: str, email: str) -> int:
+    """Make somebody an administrator, and return the status as the API has it."""
+    sent = {"email": email, "role": "admin"}
+    if door == "api":
+        return browser.post(f"/api/v1/orgs/{slug}/members/", sent, content_type="application/json").status_code
+    status = browser.post("/admin/connections/membership/add/", sent).status_code
+    return {302: 201}.get(status, status)
+
+
 def test_a_reason_is_asked_for_before_anything_is_seen(acme: Tenant, platform: Client) -> None:
     acme.sqlite("Shop")
     asked = look_in(platform)
@@ -118,9 +127,47 @@ def test_whoever_visits_cannot_stay(acme: Tenant, platform: Client, superuser: A
     assert not Membership.objects.filter(user=superuser).exists()
     denied = Event.objects.filter(action="access.denied", organisation=acme.organisation, actor_kind="superuser")
     assert denied.exists()
+
+
+@pytest.mark.parametrize("door", ["admin", "api"])
+def test_an_organisation_that_lost_its_members_is_not_taken_over(
+    acme: Tenant, platform: Client, superuser: Any, door: str
+) -> None:
     Membership.objects.filter(organisation=acme.organisation).delete()
-    assert platform.post(members, sent, content_type="application/json").status_code == 201
-    assert Membership.objects.filter(user=superuser).exists()
+    look_in(platform, reason=REASON)
+    assert let_in(platform, door, "acme", superuser.email) == 403
+    assert not Membership.objects.filter(organisation=acme.organisation).exists()
+    denied = Event.objects.filter(action="access.denied", organisation=acme.organisation, actor_kind="superuser")
+    assert denied.get().detail["visit"]["reason"] == REASON
+
+
+@pytest.mark.parametrize("door", ["admin", "api"])
+def test_a_superuser_may_be_the_first_member_there_ever_was_and_the_record_begins_with_why(
+    superuser: Any, platform: Client, door: str
+) -> None:
+    platform.post("/admin/connections/organisation/add/", {"name": "Initech", "slug": "initech"})
+    look_in(platform, "initech", reason=REASON)
+    assert let_in(platform, door, "initech", superuser.email) == 201
+    member = Membership.objects.get(organisation__slug="initech")
+    assert (member.user, member.role) == (superuser, "admin")
+    told = Event.objects.filter(organisation=member.organisation).order_by("at", "id")
+    assert [event.action for event in told] == ["organisation.create", visits.ACTION, "member.add"]
+    assert {event.detail["visit"]["reason"] for event in told[1:]} == {REASON}
+    member.delete()
+    assert let_in(platform, door, "initech", superuser.email) == 403, "Once was enough."
+
+
+@pytest.mark.parametrize("door", ["admin", "api"])
+def test_a_visitor_may_let_somebody_else_in_and_the_record_says_why(
+    superuser: Any, platform: Client, globex: Tenant, door: str
+) -> None:
+    platform.post("/admin/connections/organisation/add/", {"name": "Initech", "slug": "initech"})
+    look_in(platform, "initech", reason=REASON)
+    assert let_in(platform, door, "initech", "viewer@globex.example") == 201
+    assert Membership.objects.get(organisation__slug="initech").user == globex.people["viewer"]
+    assert let_in(platform, door, "initech", superuser.email) == 403
+    shown = Event.objects.get(organisation__slug="initech", action="member.add")
+    assert shown.detail["visit"]["reason"] == REASON
 
 
 def test_another_persons_visit_opens_nothing(acme: Tenant, superuser: Any) -> None:
