@@ -23,6 +23,8 @@ class Connection(Identified):
 
     ``version`` counts every change; ``access_version`` only those of config or secrets, and keys warm adapters.
     ``secrets_generation`` is the generation of the secrets that are current, 0 when there never were any.
+    ``staged_generation`` is that of the secrets that are pending; it only grows, and moves on when they are dropped, so
+    that no row of before can be put back.
     ``probe`` is a query that new secrets must be able to run; empty when a status check is proof enough.
     ``secrets_expire_at`` is the earliest known end of one of the current secrets.
     """
@@ -39,6 +41,7 @@ class Connection(Identified):
     version = models.PositiveIntegerField(default=1)
     access_version = models.PositiveIntegerField(default=1)
     secrets_generation = models.PositiveIntegerField(default=0)
+    staged_generation = models.PositiveIntegerField(default=0)
     paused_at = models.DateTimeField(_("paused at"), null=True, blank=True)
     paused_reason = models.CharField(_("reason"), max_length=500, blank=True)
     managed_by = models.CharField(_("managed by"), max_length=200, null=True, blank=True)

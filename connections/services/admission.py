@@ -25,7 +25,7 @@ from connections.services.rows import columns, first, instance
 
 KEPT: Final = 2048
 _SHOWN: Final = (  # and not gone by
-    *("description", "tags", "environment", "managed_by", "probe", "secrets_expire_at"),
+    *("description", "tags", "environment", "managed_by", "probe", "secrets_expire_at", "staged_generation"),
     *("status_ok", "status_code", "status_at", "created_by", "created_at", "updated_at"),
 )
 _PARTS: Final[tuple[tuple[str, type[models.Model], tuple[str, ...]], ...]] = (

@@ -28,9 +28,9 @@ def stage(connection: Connection, draft: Draft) -> ConnectionSecrets:
     """Store a draft's secrets as the pending ones, in place of those that were, for the endpoint as it is now."""
     with transaction.atomic():
         key = vault.sealing_key(connection.organisation)
-        generation = vault.next_generation(connection)
         drop(connection, Slot.PENDING)
-        row = _row(connection, Slot.PENDING, generation)
+        _stage_at(connection, vault.next_generation(connection))
+        row = _row(connection, Slot.PENDING, connection.staged_generation)
         row.names = draft.set_at
         row.expiries = expiry.of_draft(draft, expiry.stored(connection))
         vault.write(connection, row, draft.secrets, key)
@@ -88,7 +88,15 @@ def drop(connection: Connection, *slots: Slot) -> list[str]:
     if dropped:
         found.delete()
         vault.forget_rows(connection)
+    if Slot.PENDING in dropped:
+        _stage_at(connection, vault.next_generation(connection))
     return dropped
+
+
+def _stage_at(connection: Connection, generation: int) -> None:
+    """From here on, pending secrets are those of ``generation`` and no others."""
+    connection.staged_generation = generation
+    connection.save(update_fields=["staged_generation"])
 
 
 def keep_result(connection: Connection, row: ConnectionSecrets, *, ok: bool | None, code: str) -> bool:

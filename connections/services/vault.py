@@ -196,9 +196,9 @@ def sealing_key(organisation: Organisation) -> OrganisationKey:
 
 
 def next_generation(connection: Connection) -> int:
-    """A generation above all that the connection's rows have, and above the current one."""
+    """A generation above all that the connection's rows have or had."""
     used = connection.secrets_rows.order_by("-generation").values_list("generation", flat=True).first() or 0
-    return max(used, connection.secrets_generation) + 1
+    return max(used, connection.secrets_generation, connection.staged_generation) + 1
 
 
 def _with_key(
@@ -265,7 +265,7 @@ def _has_none(connection: Connection) -> bool:
 def is_due(connection: Connection, row: ConnectionSecrets) -> bool:
     """Whether the row is of the generation that its slot can have now, by the connection's own row."""
     if row.slot == Slot.PENDING:
-        return row.generation > connection.secrets_generation
+        return row.generation == connection.staged_generation > connection.secrets_generation
     return row.generation == connection.secrets_generation - (row.slot == Slot.PREVIOUS)
 
 

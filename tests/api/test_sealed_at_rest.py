@@ -12,7 +12,7 @@ from django.core import serializers
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection as database
 
-from connections.models import Connection, ConnectionSecrets
+from connections.models import Connection, ConnectionSecrets, Slot
 from connections.services import connections, vault
 from connections.services.connections import Change
 from connections.services.errors import Locked
@@ -20,6 +20,7 @@ from tests.catalogue import CANARY, Tenant
 from tests.hostile.liar import Liar
 
 Row = ConnectionSecrets
+STAGE = "connections/warehouse/secrets/stage/"
 
 
 def make(tenant: Tenant, port: int, name: str = "Warehouse") -> Connection:
@@ -115,6 +116,65 @@ def test_a_connection_that_is_said_to_have_no_secrets_is_locked_where_it_has(acm
         assert acme.api().patch(f"connections/{row.slug}/", {"secrets": {"password": CANARY}}).status_code == 200
         assert vault.unseal(Connection.objects.get(pk=row.pk)) == {"password": CANARY}
         assert liar.accepted == 0
+
+
+def staged_again(api: Any) -> None:
+    assert api.post(STAGE, {"secrets": {"password": "third"}}).status_code == 200
+
+
+def dropped(api: Any) -> None:
+    assert api.delete(STAGE).status_code == 204
+
+
+def dropped_and_staged_again(api: Any) -> None:
+    dropped(api)
+    staged_again(api)
+
+
+def saved(api: Any) -> None:
+    assert api.patch("connections/warehouse/", {"secrets": {"password": "third"}}).status_code == 200
+
+
+def promoted(api: Any) -> None:
+    assert api.post("connections/warehouse/secrets/promote/").status_code == 200
+
+
+@pytest.mark.parametrize("since", [staged_again, dropped, dropped_and_staged_again, saved, promoted])
+def test_pending_secrets_of_before_that_are_put_back_are_locked_and_nobody_is_asked(acme: Tenant, since: Any) -> None:
+    with Liar(lambda wire: None) as liar:
+        row, api = make(acme, liar.port), acme.api()
+        assert api.post(STAGE, {"secrets": {"password": "second"}}).status_code == 200
+        Row.objects.filter(slot="pending").update(tested_ok=True)
+        with database.cursor() as cursor:
+            cursor.execute("create temporary table taken as select * from connections_connectionsecrets")
+            since(api)
+            asked = liar.accepted
+            cursor.execute("delete from connections_connectionsecrets where slot = 'pending'")
+            cursor.execute("insert into connections_connectionsecrets select * from taken where slot = 'pending'")
+            assert cursor.rowcount == 1
+            cursor.execute("drop table taken")
+        fresh = connections.get(acme.actor(), row.slug)
+        with pytest.raises(Locked):
+            vault.unseal(fresh, Slot.PENDING)
+        answer = api.post("connections/warehouse/secrets/promote/")
+        assert (answer.status_code, answer.json()["code"]) == (409, "locked"), answer.content
+        assert liar.accepted == asked
+        assert "second" not in answer.content.decode()
+        assert api.get("connections/warehouse/").json()["rotation"]["pending"]["code"] == "locked"
+        staged_again(api)
+        assert vault.unseal(connections.get(acme.actor(), row.slug), Slot.PENDING) == {"password": "third"}
+
+
+def test_pending_secrets_from_before_there_was_a_counter_are_to_be_staged_again(acme: Tenant) -> None:
+    with Liar(lambda wire: None) as liar:
+        row, api = make(acme, liar.port), acme.api()
+        api.post(STAGE, {"secrets": {"password": "second"}})
+        Connection.objects.filter(pk=row.pk).update(staged_generation=0)
+        answer = api.post("connections/warehouse/secrets/promote/")
+        assert (answer.status_code, answer.json()["code"]) == (409, "locked")
+        assert "Enter the secrets again" in answer.json()["hint"]
+        staged_again(api)
+        assert vault.unseal(connections.get(acme.actor(), row.slug), Slot.PENDING) == {"password": "third"}
 
 
 def test_no_cell_of_the_database_holds_a_secret_or_a_key(acme: Tenant, globex: Tenant) -> None:
