@@ -12,18 +12,32 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter, helpers
 from django.contrib.admin.filters import RelatedFieldListFilter
-from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
+from django.contrib.admin.options import IS_FACETS_VAR, IS_POPUP_VAR, TO_FIELD_VAR, IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import models
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
 from connections.admin import organisation
 from connections.admin.refusals import not_there
 from connections.models import Organisation, Role
 from connections.services import walls
 from connections.services.actor import Actor
+
+UNUSED = {IS_POPUP_VAR, TO_FIELD_VAR, IS_FACETS_VAR, ERROR_FLAG}
+"""Words of stock pages that no page here uses: pickers in windows of their own, counts of filters, an error's mark."""
+
+
+class _Unlistable(Exception):
+    """A listed lookup has a value that it cannot have, or there is no such page."""
+
+
+def _refuse_unused(request: HttpRequest) -> None:
+    """Raise ``SuspiciousOperation``, a bad request, for what only a probe asks for."""
+    if UNUSED & {*request.GET, *request.POST}:
+        raise SuspiciousOperation("This page is not asked so.")
 
 
 class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -43,9 +57,6 @@ class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
         }
         return lookup in simple or lookup in self.lookups
 
-    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
-        return to_field == self.opts.pk.name
-
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Nothing: a link does not fill a form in somebody's name."""
         return {}
@@ -62,9 +73,21 @@ class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
         raise not_there(opts, unquote(object_id))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """As stock, under the name of what is listed."""
+        """As stock, under the name of what is listed. What cannot be listed leads to the list without it."""
         title = str(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title[:1].upper() + title[1:], **(extra_context or {})})
+        try:
+            return super().changelist_view(request, {"title": title[:1].upper() + title[1:], **(extra_context or {})})
+        except _Unlistable:
+            return HttpResponseRedirect(request.path)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        _refuse_unused(request)
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters as exc:
+            if not request.GET:
+                raise
+            raise _Unlistable from exc
 
     def changeform_view(
         self,
@@ -73,9 +96,7 @@ class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        to_field = request.POST.get(TO_FIELD_VAR, request.GET.get(TO_FIELD_VAR))
-        if IS_POPUP_VAR in request.GET and to_field and not self.to_field_allowed(request, to_field):
-            raise SuspiciousOperation("This field is no row's id.")
+        _refuse_unused(request)
         return super().changeform_view(request, object_id, form_url, extra_context)
 
 

@@ -103,15 +103,36 @@ def test_other_lists_refuse_lookups_that_are_not_listed(acme, model, lookup):
     assert acme.browser("admin").get(f"/admin/connections/{model}/?{lookup}").status_code == 400
 
 
-@pytest.mark.parametrize(
-    "query", ["o=9.-9.x", "p=zzz", "p=-1", "p=999", "e=1", "q=%00", "all=", "tag=%00", "state=nope", "_popup=1"]
-)
+@pytest.mark.parametrize("query", ["o=9.-9.x", "p=zzz", "p=-1", "p=999", "q=%00", "all=", "tag=%00", "state=nope"])
 def test_odd_query_strings_break_no_list(acme, query):
     acme.sqlite()
     for model in ("connection", "membership", "apikey", "event"):
         if model != "connection" and query.startswith(("tag", "state")):
             continue
         assert acme.browser("admin").get(f"/admin/connections/{model}/?{query}", follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["_to_field=id", "_to_field=config", "_popup=1", "e=1", "_facets=True", "e=1&p=999"])
+@pytest.mark.parametrize("model_admin", registered(), ids=lambda found: found.opts.model_name)
+def test_no_list_and_no_form_takes_what_only_pickers_and_probes_ask(acme, superuser, model_admin, query):
+    acme.sqlite()
+    browser = acme.browser("admin")
+    if isinstance(model_admin, PlatformAdmin):
+        browser.force_login(superuser, backend="connections.admin.backend.MembershipBackend")
+    base = f"/admin/{model_admin.opts.app_label}/{model_admin.opts.model_name}/"
+    assert browser.get(base).status_code == 200
+    assert browser.get(f"{base}?{query}").status_code == 400
+    assert browser.post(f"{base}?{query}", {"action": "pause"}).status_code == 400
+    if isinstance(model_admin, PlatformAdmin):
+        assert browser.get(f"{base}add/?{query}").status_code == 400
+
+
+def test_a_page_that_is_not_there_leads_to_the_list_without_a_mark(acme, monkeypatch):
+    monkeypatch.setattr(site._registry[Connection], "list_per_page", 1)
+    for name in ("One", "Two"):
+        acme.sqlite(name)
+    answer = acme.browser("viewer").get(f"{LIST}?p=999")
+    assert (answer.status_code, answer["Location"]) == (302, LIST)
 
 
 def test_listed_filters_work(acme):
