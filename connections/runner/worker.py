@@ -75,7 +75,11 @@ class Worker:
         seconds, network = ORDER.unpack_from(payload)
         deadline = Deadline.after(seconds)
         isolation.limit_cpu(seconds)
-        if self._channel.receive()[0] is not Kind.GO:
+        try:
+            word, _ = self._channel.receive(deadline.at)
+        except TimeoutError:
+            return False  # whoever sent the job has forgotten it, or hangs
+        if word is not Kind.GO:
             return False  # out of step with the supervisor
         realm = (job.organisation, network, None if network else job.root)
         if self._realm is None and not self._confine(job, network, deadline.at):

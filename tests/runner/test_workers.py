@@ -25,6 +25,7 @@ from connections.adapters.errors import (
 )
 from connections.adapters.limits import Budget
 from connections.runner import processes
+from connections.runner.frames import ORDER, Kind
 from connections.runner.supervisor import LocalRunner, close_all, runner
 from tests.runner.asking import Asker, gone, toy
 from tests.toy import SITE
@@ -316,3 +317,18 @@ def _children(pid: int) -> list[int]:
 def _descendants(pid: int) -> list[int]:
     children = _children(pid)
     return children + [each for child in children for each in _descendants(child)]
+
+
+def test_a_worker_that_is_never_told_to_go_on_ends_at_the_jobs_deadline(local: Asker, toy_path: None):
+    zygote = processes.Zygote()
+    try:
+        worker = zygote.fork()
+        worker.introduce()
+        worker.channel.send(Kind.JOB, ORDER.pack(0.5, True) + local.job().to_bytes())
+        started = time.monotonic()
+        with pytest.raises(EOFError):
+            worker.channel.receive(started + 10)
+        assert 0.3 < time.monotonic() - started < 5
+        assert worker.bury() == "with exit status 0"
+    finally:
+        zygote.close()
