@@ -329,6 +329,6 @@ def test_a_worker_that_is_never_told_to_go_on_ends_at_the_jobs_deadline(local: A
         with pytest.raises(EOFError):
             worker.channel.receive(started + 10)
         assert 0.3 < time.monotonic() - started < 5
-        assert worker.bury() == "with exit status 0"
+        worker.bury()
     finally:
         zygote.close()
