@@ -13,11 +13,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
-from connections.adapters.errors import AdapterError
+from connections.adapters.errors import AdapterError, BusyError, ThrottledError
 from connections.services.errors import CatalogueError, CheckFailed
+from connections.services.logs import Seldom
 
 PREFIX = "/api/v1/"
 logger = logging.getLogger(__name__)
+refusals = Seldom(logger)
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
@@ -146,7 +148,21 @@ def respond(exc: Exception, request: HttpRequest) -> HttpResponse:
     response = HttpResponse(_written(body), status=body["status"], content_type=MEDIA_TYPE)
     if body["code"] in _RETRY_AFTER:
         response["Retry-After"] = str(max(1, round(getattr(exc, "retry_after", None) or 1)))
+    if isinstance(exc, _EXPECTED):
+        _count(request, body, response)
     return response
+
+
+_EXPECTED = (ThrottledError, BusyError, exceptions.Throttled)
+"""Refusals by design: whoever asks too much gets thousands of them."""
+
+
+def _count(request: HttpRequest, body: dict[str, Any], response: HttpResponse) -> None:
+    """Let the log count this refusal, in place of Django's line for each."""
+    match = request.resolver_match
+    org = match.kwargs.get("org", "") if match is not None else ""
+    refusals.tell(f"Refused with {body['status']} {body['code']} for the organisation {org}")
+    response._has_been_logged = True  # type: ignore[attr-defined]
 
 
 def in_one_shape(request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -25,8 +25,10 @@ from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
 from connections.services import references, sources, upgrading
 from connections.services.errors import KeyAway, Locked
+from connections.services.logs import Seldom
 
-logger = logging.getLogger(__name__)
+away = Seldom(logging.getLogger(__name__))
+"""What the vault of the root key did, for operators: whatever needs a key meets it."""
 _HINT = "Enter the secrets again, or ask the platform's operators for the key."
 
 
@@ -240,7 +242,7 @@ def reaching() -> Iterator[None]:
     try:
         yield
     except KeyUnreachable as exc:
-        logger.warning("%s", exc)
+        away.tell(str(exc).rstrip("."))
         raise KeyAway(str(exc)) from None
 
 

@@ -20,6 +20,7 @@ from connections.sealing.keyring import KeyText, make_entry
 from connections.services import connections, rotation, tenancy, vault
 from connections.services.connections import Change
 from connections.services.errors import KeyAway
+from connections.services.logs import Seldom
 from tests.admin.test_editing import BASE, POSTGRESQL
 from tests.catalogue import CANARY, Tenant, make_tenant
 from tests.servers.openbao import OpenBao
@@ -173,8 +174,13 @@ def test_the_commands_of_keys_stop_in_one_line_and_change_nothing(
 
 
 def test_the_log_says_what_the_vault_did_and_no_secret(
-    engine: OpenBao, acme: Tenant, row: Connection, caplog: pytest.LogCaptureFixture
+    engine: OpenBao,
+    acme: Tenant,
+    row: Connection,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(vault, "away", Seldom(logging.getLogger(vault.__name__)))
     with away(engine), caplog.at_level(logging.DEBUG):
         acme.api().patch("connections/warehouse/", {"secrets": {"password": SECOND}})
     assert "did not answer in time" in caplog.text
