@@ -195,7 +195,10 @@ def test_what_it_writes_is_little_and_goes_with_it(world: World):
     assert int(found["room"].removeprefix("got ")) <= 16 * 2**20
     assert "No space left" in found["end"]
     assert [tried for tried, got in found.items() if tried.startswith("/") and got.startswith("got")] == []
-    world.attack("vanish")
+    for _ in range(20):  # while the worker resets its adapter, another one may be given the next job
+        world.attack("vanish")
+        if gone(world.pid, 0.1):
+            break
     assert gone(world.pid)
     assert not list(scratch(world).glob(f"worker-{world.pid}/*"))
 
