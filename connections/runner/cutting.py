@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from connections.adapters.contract import Column, Row
@@ -13,7 +13,10 @@ from connections.runner.encoding.encoder import Encoder, mended, weight
 NAMED: Final = 100
 """How many cut cells are named; the others are counted."""
 
-_SLICE_BYTES: Final = 256 * 1024  # encode about this much at a time, so that few rows are encoded twice
+_SLICE_BYTES: Final = 64 * 1024
+"""Encode about this much at a time: few rows are encoded twice, and what is made of them stays near the processor."""
+_FIRST_ROWS: Final = 128
+_MOST_ROWS: Final = 4096
 
 
 class Cutter:
@@ -34,19 +37,17 @@ class Cutter:
         self._by: tuple[str, int] | None = None
         self._cells: list[dict[str, Any]] = []
         self._cut_cells = 0
-        self._step = 64
+        self._step = _FIRST_ROWS
 
-    def take(self, rows: Sequence[Row]) -> bytes:
-        """The body's next piece: as many of ``rows`` as fit. ``full`` is true once one did not."""
-        pieces = []
+    def take(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """The body's next pieces: as many of ``rows`` as fit. ``full`` is true once one did not."""
         start = 0
         if rows and not self.rows:  # nothing was measured yet, and what encodes long rows in C may not survive many
             self._step = max(1, min(self._step, _SLICE_BYTES // max(_length(rows[0]), 1)))
         while start < len(rows) and not self.full:
             part = rows[start : start + self._step]
             start += len(part)
-            pieces.append(self._take(part))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            yield self._take(part)
 
     def short_of_rows(self) -> None:
         """Note that more rows were asked for than may be given."""
@@ -73,7 +74,7 @@ class Cutter:
         if size <= self._budget.cell_bytes and self._bytes + size <= self._budget.bytes:
             self._bytes += size
             self.rows += len(rows)
-            self._step = max(1, min(4096, _SLICE_BYTES * len(rows) // max(size, 1)))
+            self._step = max(1, min(_MOST_ROWS, _SLICE_BYTES * len(rows) // max(size, 1)))
             return self.encoder.write(prepared)
         if len(rows) == 1:
             return self._take_one(rows[0])

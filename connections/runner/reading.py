@@ -117,7 +117,7 @@ def _pieces(result: Result, cutter: Cutter, limit: int) -> Iterator[bytes | None
     yield cutter.encoder.head()
     for batch in result.batches:
         left = limit - cutter.rows
-        yield cutter.take(batch[:left] if len(batch) > left else batch)
+        yield from cutter.take(batch[:left] if len(batch) > left else batch)
         if len(batch) > left or cutter.full:
             yield None
             return

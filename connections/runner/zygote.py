@@ -33,6 +33,8 @@ READY: Final = b"R"
 FORK: Final = b"F"
 BURY: Final = b"B"
 BURIAL_SECONDS: Final = 2.0
+COLLECT_AFTER: Final = 50_000
+"""Objects after which a worker looks for cycles: rows are many objects, and none of them is in one."""
 
 BOOTSTRAP: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
@@ -53,6 +55,7 @@ def main(descriptor: int) -> None:
     os.close(silence)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
     control.sendall(READY)
     workers: set[int] = set()
     while True:

@@ -64,6 +64,7 @@ class Session:
         if not self.usable:
             raise of_libpq(connection.error_message.decode(errors="replace"))
         self._pg.nonblocking = 1
+        self._poll = select.poll()
         self.connection: psycopg.Connection[Any] = psycopg.Connection(connection)
         self.connection.prepare_threshold = None  # DISCARD ALL would leave psycopg's list of prepared ones stale
         self.connection.autocommit = True
@@ -255,9 +256,8 @@ class Session:
                 self._pg.consume_input()
 
     def _wait(self, events: int, deadline: Deadline) -> int:
-        poll = select.poll()
-        poll.register(self._pg.socket, events)
-        ready = poll.poll(max(0.0, deadline.remaining()) * 1000)
+        self._poll.register(self._pg.socket, events)
+        ready = self._poll.poll(max(0.0, deadline.remaining()) * 1000)
         if not ready:
             self.close()  # the server ends the query of a client that is gone
             raise DeadlineError("The query was stopped when its time ran out.")
