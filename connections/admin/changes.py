@@ -28,7 +28,7 @@ def changed(event: Event) -> list[Changed]:
         if not pair:
             names = value if isinstance(value, list) else [value]
             if names:
-                found.append(Changed(name, after=visible(", ".join(map(str, names)))))
+                found.append(Changed(f"{name}: {visible(', '.join(map(str, names)))}"))
             continue
         before, after = value
         if isinstance(before, dict | None) and isinstance(after, dict):
