@@ -203,6 +203,12 @@ def test_what_it_writes_is_little_and_goes_with_it(world: World):
     assert not list(scratch(world).glob(f"worker-{world.pid}/*"))
 
 
+def test_the_connections_of_the_host_are_not_overheard(world: World):
+    found = world.found("overhear")
+    assert len(found) == 5 * 7 + 4
+    assert [tried for tried, got in found.items() if got.startswith("got")] == []
+
+
 def test_nothing_that_listens_here_is_reached(world: World):
     with listeners(world.folder) as (given, heard):
         found = world.found("dial", **given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -258,3 +259,34 @@ def _answer(server: socket.socket) -> None:
         sock.sendall(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         )
+
+
+SHORT_OF_MEMORY = """
+import os, sys
+from connections.runner.isolation import landlock, paths
+from connections.runner.isolation.libc import prctl
+
+prctl(38, 1)  # no new privileges
+print(landlock.confine(paths.of_interpreter(), ["/dev/null"], network=True), flush=True)
+sys.stdin.readline()
+for name in ("cgroup", "maps", "status"):
+    assert open(f"/proc/self/{name}").read()
+open("/proc/sys/vm/overcommit_memory").read()
+links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+held = [os.readlink(link) for link in links if os.path.islink(link)]
+print(f"/proc/{os.getpid()}/cgroup" in held)
+"""
+
+
+@LINUX
+def test_what_a_worker_may_read_of_itself_stays_so_when_the_kernel_forgets_what_it_can():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHORT_OF_MEMORY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "True\n"
+    with contextlib.suppress(OSError):  # only root may ask for it; elsewhere it is enough that the files are held
+        Path("/proc/sys/vm/drop_caches").write_text("2")
+    said, _ = process.communicate("go on\n", timeout=20)
+    assert (said, process.returncode) == ("True\n", 0)

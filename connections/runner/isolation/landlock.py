@@ -79,10 +79,16 @@ def confine(readable: Iterable[str], writable: Iterable[str], *, network: bool) 
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
+    """Add a rule, for the file as the kernel knows it now.
+
+    When it is short of memory it forgets files of /proc, and those that it makes anew are others. So these are held
+    open for as long as the process lives.
+    """
     file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISDIR(os.fstat(file).st_mode):
             rights &= _OF_FILES
         syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.create_string_buffer(struct.pack("<Qi", rights, file), 12), 0)
     finally:
-        os.close(file)
+        if not path.startswith("/proc/"):
+            os.close(file)

@@ -21,7 +21,8 @@ _SYSTEM: Final = (
     "/etc/mime.types",  # the mimetypes module opens it if it exists, and XLSX readers import that
     "/dev/null",
     "/dev/urandom",
-    "/proc/self",
+    # Of itself what allocators, DuckDB and the C library look at, and not what is in net: the connections of the host.
+    *(f"/proc/self/{name}" for name in ("auxv", "cgroup", "fd", "maps", "mem", "mountinfo", "stat", "statm", "status")),
     "/proc/sys/vm/overcommit_memory",  # jemalloc, in DuckDB: unread, it takes far more ahead, and crashes without
 )
 _NETWORK: Final = (

@@ -205,6 +205,17 @@ def fill(given: Given) -> Deeds:
         yield folder, tried(_write, f"{folder}/evil")
 
 
+def overhear(given: Given) -> Deeds:
+    """Who on this host listens and is connected to whom, and what this process was started with."""
+    folders = ("net", "self/net", "thread-self/net", f"self/task/{threading.get_native_id()}/net", "1/net")
+    for folder in folders:
+        for name in ("tcp", "tcp6", "udp", "unix", "route", "arp"):
+            yield f"{folder}/{name}", tried(lambda path=f"/proc/{folder}/{name}": len(Path(path).read_text()))
+        yield folder, tried(os.listdir, f"/proc/{folder}")
+    for name in ("environ", "task", "root", "cwd/../.."):
+        yield name, tried(os.open, f"/proc/self/{name}", os.O_RDONLY)
+
+
 def dial(given: Given) -> Deeds:
     """Reach what listens here, from Python."""
     port, address, beside = given["port"], given["address"], given["udp"]
