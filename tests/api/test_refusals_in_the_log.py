@@ -37,8 +37,7 @@ def test_a_flood_of_refusals_is_one_line_for_each_organisation(
             assert (answer.status_code, answer.json()["code"]) == refusal
     status, code = refusal
     assert warnings(caplog) == [
-        f"Refused with {status} {code} for the organisation {org} (times: 1)"
-        for org in ("acme", "globex")
+        f"Refused with {status} {code} for the organisation {org} (times: 1)" for org in ("acme", "globex")
     ]
 
 
