@@ -17,9 +17,6 @@ from connections.runner.encoding.text import TextEncoder
 
 _RAW_BREAKS: Final = str.maketrans("\r\n", "  ")
 
-Fill = Callable[[list[dict[str, Any]], Sequence[Row]], None]
-
-
 class NDJSON(TextEncoder):
     content_type = "application/x-ndjson"
 
@@ -27,7 +24,8 @@ class NDJSON(TextEncoder):
         super().__init__(columns, arguments)
         names = distinct_names([mended(column.name) for column in columns])
         self._blank = dict.fromkeys(names)
-        self._fill = _filler(len(names))(*names)
+        self._names = names
+        self._fill = _filler(len(names))
         self._objects: list[dict[str, Any]] = []
         first = b"{" + to_json(names[0]) + b":" if names else b"{"
         self._between = (b"}," + first, b"}\n" + first)
@@ -53,7 +51,7 @@ class NDJSON(TextEncoder):
         missing = len(rows) - len(self._objects)
         if missing > 0:
             self._objects += [self._blank.copy() for _ in range(missing)]
-        self._fill(self._objects, rows)
+        self._fill(self._objects, rows, *self._names)
         return self._objects[: len(rows)]
 
     def _flat(self, row: Row) -> Row:
@@ -64,24 +62,22 @@ class NDJSON(TextEncoder):
 
 
 @cache
-def _filler(count: int) -> Callable[..., Fill]:
-    """What makes of ``count`` names what fills objects with rows.
+def _filler(count: int) -> Callable[..., None]:
+    """What fills objects with rows of ``count`` values, given the names.
 
     It is written out for the count, as a loop over the names takes twice the time. No name is in what is executed.
     """
-    names = "".join(f"name_{at}, " for at in range(count))
+    names = "".join(f", name_{at}" for at in range(count))
     members = "".join(f"target[name_{at}], " for at in range(count))
     source = f"""
-def filler({names}):
-    def fill(objects, rows):
-        for target, row in zip(objects, rows):
-            {members or "()"} = row
-    return fill
+def fill(objects, rows{names}):
+    for target, row in zip(objects, rows):
+        {members or "()"} = row
 """
     found: dict[str, Any] = {}
     exec(source, found)  # noqa: S102  of digits and our own words alone
-    filler: Callable[..., Fill] = found["filler"]
-    return filler
+    fill: Callable[..., None] = found["fill"]
+    return fill
 
 
 def _one_line(value: Any) -> Any:
