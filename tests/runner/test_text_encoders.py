@@ -123,6 +123,14 @@ def test_ndjson_writes_fewer_rows_after_more():
     assert encoder.prepare([]).body == b""
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 15, 16, 17, 24, 100])
+def test_ndjson_has_every_column_of_any_number(count: int):
+    columns = [Column(f"n{at}", ColumnType.INTEGER) for at in range(count)]
+    rows = [tuple(range(at, at + count)) for at in range(3)]
+    lines = [json.loads(line) for line in _body("ndjson", columns, rows).splitlines()]
+    assert [list(line.items()) for line in lines] == [[(f"n{at}", row[at]) for at in range(count)] for row in rows]
+
+
 @pytest.mark.parametrize("name", ['a"b', "%s", "x\ny", "", "\\", "},{", "name_0", "é"])
 def test_a_name_of_any_kind_is_a_member_of_each_line(name: str):
     columns = [Column(name, ColumnType.STRING), Column("other", ColumnType.INTEGER)]

@@ -6,8 +6,7 @@ stays, and every line has the same shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any, Final
 
 from connections.adapters.contract import Column, Row
@@ -15,7 +14,9 @@ from connections.adapters.values import JSONText
 from connections.runner.encoding.encoder import distinct_names, mended, to_json
 from connections.runner.encoding.text import TextEncoder
 
+_WIDTH: Final = 8
 _RAW_BREAKS: Final = str.maketrans("\r\n", "  ")
+
 
 class NDJSON(TextEncoder):
     content_type = "application/x-ndjson"
@@ -25,7 +26,6 @@ class NDJSON(TextEncoder):
         names = distinct_names([mended(column.name) for column in columns])
         self._blank = dict.fromkeys(names)
         self._names = names
-        self._fill = _filler(len(names))
         self._objects: list[dict[str, Any]] = []
         first = b"{" + to_json(names[0]) + b":" if names else b"{"
         self._between = (b"}," + first, b"}\n" + first)
@@ -51,7 +51,7 @@ class NDJSON(TextEncoder):
         missing = len(rows) - len(self._objects)
         if missing > 0:
             self._objects += [self._blank.copy() for _ in range(missing)]
-        self._fill(self._objects, rows, *self._names)
+        _fill(self._objects, self._names, rows)
         return self._objects[: len(rows)]
 
     def _flat(self, row: Row) -> Row:
@@ -61,23 +61,28 @@ class NDJSON(TextEncoder):
         return flat
 
 
-@cache
-def _filler(count: int) -> Callable[..., None]:
-    """What fills objects with rows of ``count`` values, given the names.
+def _fill(objects: list[dict[str, Any]], names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Put each row's values into its object, under ``names``.
 
-    It is written out for the count, as a loop over the names takes twice the time. No name is in what is executed.
+    Eight columns at a time, written out: a loop over the names takes half as long again. The last eight may overlap
+    those before them, and fewer than eight go one row at a time.
     """
-    names = "".join(f", name_{at}" for at in range(count))
-    members = "".join(f"target[name_{at}], " for at in range(count))
-    source = f"""
-def fill(objects, rows{names}):
-    for target, row in zip(objects, rows):
-        {members or "()"} = row
-"""
-    found: dict[str, Any] = {}
-    exec(source, found)  # noqa: S102  of digits and our own words alone
-    fill: Callable[..., None] = found["fill"]
-    return fill
+    if len(names) < _WIDTH:
+        for target, row in zip(objects, rows, strict=False):
+            target.update(zip(names, row, strict=True))
+        return
+    for first in (*range(0, len(names) - _WIDTH, _WIDTH), len(names) - _WIDTH):
+        n0, n1, n2, n3, n4, n5, n6, n7 = names[first : first + _WIDTH]
+        a0, a1, a2, a3, a4, a5, a6, a7 = range(first, first + _WIDTH)
+        for target, row in zip(objects, rows, strict=False):
+            target[n0] = row[a0]
+            target[n1] = row[a1]
+            target[n2] = row[a2]
+            target[n3] = row[a3]
+            target[n4] = row[a4]
+            target[n5] = row[a5]
+            target[n6] = row[a6]
+            target[n7] = row[a7]
 
 
 def _one_line(value: Any) -> Any:
