@@ -49,6 +49,7 @@ CATALOG_ORGANISATION_JOBS = env.int("CATALOG_ORGANISATION_JOBS", default=8)
 CATALOG_HOST_JOBS = env.int("CATALOG_HOST_JOBS", default=200)
 CATALOG_RECHECK_SECONDS = env.float("CATALOG_RECHECK_SECONDS", default=1.0)  # between looks at the rights of long jobs
 CATALOG_VISIT_SECONDS = env.int("CATALOG_VISIT_SECONDS", default=3600)  # how long a superuser may look in
+CATALOG_ENDS_INTERVAL = env.float("CATALOG_ENDS_INTERVAL", default=0.25)  # seconds until ends are on record; 0: at once
 CATALOG_USE_INTERVAL = env.float("CATALOG_USE_INTERVAL", default=60.0)  # seconds between writes of how often; 0: none
 
 # Secrets that are kept elsewhere: which may be referred to, and where they are. The token of the vault is no setting.

@@ -26,6 +26,7 @@ os.environ.update(
     # Tests hold their rows in transactions that no other thread sees; those about this set it themselves.
     CATALOG_RECHECK_SECONDS="3600",
     CATALOG_USE_INTERVAL="0",  # no thread writes behind a test's back
+    CATALOG_ENDS_INTERVAL="0",
 )
 # DATABASE_URL chooses the catalogue's own database: `DATABASE_URL=postgresql://… make test` tests on PostgreSQL.
 os.environ.setdefault("DATABASE_URL", "sqlite:///" + os.path.join(_files, "catalogue.sqlite3"))

@@ -22,6 +22,7 @@ from connections.admin.refusals import not_there
 from connections.admin.tenant import TenantAdmin
 from connections.admin.visible import clipped, visible
 from connections.models import Event, Role
+from connections.services import ends
 
 MARKS = {"ok": ("ok", "✓"), "failed": ("failed", "✕"), "denied": ("failed", "✕"), "started": ("unknown", "…")}
 
@@ -58,6 +59,11 @@ class EventAdmin(TenantAdmin):
     search_help_text = gettext_lazy("Request id, object or actor.")
     show_full_result_count = False
     actions = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        ends.write()
+        page: HttpResponse = super().changelist_view(request, extra_context)
+        return page
 
     @admin.display(description=gettext_lazy("At"), ordering="at")
     def shown_at(self, row: Event) -> str:

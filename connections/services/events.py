@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from connections.models import Event, Role
-from connections.services import walls
+from connections.services import ends, walls
 from connections.services.actor import Actor
 from connections.services.rows import Wait, insert, insert_now_sync_later
 
@@ -51,6 +51,17 @@ def commit(
     """
     told = {"result": result, "code": code, "detail": detail or {}}
     return _insert(insert_now_sync_later, actor, action, organisation_id=actor.organisation_id, **_about(thing), **told)
+
+
+def record_behind(
+    actor: Actor, action: str, thing: Recorded, *, result: str, code: str = "", detail: dict[str, Any] | None = None
+) -> None:
+    """Record in a moment how work ended that is on record as started (``connections.services.ends``)."""
+    told = {"result": result, "code": code, "detail": detail or {}}
+    row = _row(actor, action, organisation_id=actor.organisation_id, **_about(thing), **told)
+    if not ends.keep(row):
+        with walls.inside(actor.organisation_id):
+            insert(Event, **row)
 
 
 def _about(thing: Recorded | None, label: str | None = None) -> dict[str, Any]:
@@ -134,25 +145,29 @@ def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
 def _insert(
     how: Callable[..., ResultT], actor: Actor, action: str, *, organisation_id: UUID | None, **fields: Any
 ) -> ResultT:
+    row = _row(actor, action, organisation_id=organisation_id, **fields)
+    # Wherever this is called from: a read's last event comes when its answer is sent, a refusal's may be another's.
+    with walls.inside(organisation_id) if organisation_id else walls.platform():
+        return how(Event, **row)
+
+
+def _row(actor: Actor, action: str, **fields: Any) -> dict[str, Any]:
     if actor.visit is not None:
         visit = {"id": actor.visit.id, "reason": actor.visit.reason}
         fields["detail"] = {**fields.get("detail", {}), "visit": visit}
-    # Wherever this is called from: a read's last event comes when its answer is sent, a refusal's may be another's.
-    with walls.inside(organisation_id) if organisation_id else walls.platform():
-        return how(
-            Event,
-            actor_kind=actor.kind,
-            actor_id=actor.id,
-            actor_label=actor.label[:200],
-            action=action,
-            request_id=actor.request_id,
-            ip=actor.ip,
-            organisation_id=organisation_id,
-            **fields,
-        )
+    return {
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "actor_label": actor.label[:200],
+        "action": action,
+        "request_id": actor.request_id,
+        "ip": actor.ip,
+        **fields,
+    }
 
 
 def visible_events(actor: Actor) -> QuerySet[Event]:
     """The organisation's events, newest first, for its administrators."""
     actor.require(Role.ADMIN)
+    ends.write()
     return Event.objects.all().visible_to(actor)

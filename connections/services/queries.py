@@ -307,6 +307,6 @@ class _Entry:
         uses.note(self._connection.pk, self._actor.organisation_id, self._actor.label)
 
     def end(self, result: str, code: str = "", **measured: Any) -> None:
-        """What came of it. Nobody waits for that to last: an end that is lost is written by the sweeper."""
+        """What came of it. Nobody waits for that to be written: an end that is lost is written by the sweeper."""
         detail = {**self._detail, **measured}
-        events.commit(self._actor, self._action, self._connection, result=result, code=code, detail=detail)
+        events.record_behind(self._actor, self._action, self._connection, result=result, code=code, detail=detail)

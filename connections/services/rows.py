@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import OperationalError, connections, models, router
+from django.db import OperationalError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Wait = Callable[[], None]
@@ -53,12 +53,18 @@ def insert_now_sync_later(model: type[models.Model], **values: Any) -> Wait:
     if log is None:
         _run(connection, *statement)
         return lambda: None
-    _run(connection, "PRAGMA synchronous=NORMAL")  # a commit is written to the log, and not waited for
-    try:
+    with _not_synced(connection):
         _run(connection, *statement)
-    finally:
-        _run(connection, "PRAGMA synchronous=FULL")
     return lambda: _sync(log)
+
+
+def insert_many_unsynced(model: type[models.Model], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert these rows, as ``insert`` takes each, all or none. On SQLite, a loss of power may undo that."""
+    connection = connections[router.db_for_write(model)]
+    statements = [_insertion_of(model, connection, values) for values in rows]
+    unsynced = _not_synced(connection) if _write_ahead_log(connection) else contextlib.nullcontext()
+    with unsynced, transaction.atomic(connection.alias), connection.cursor() as cursor:
+        cursor.executemany(statements[0][0], [values for _, values in statements])
 
 
 def columns(model: type[models.Model], alias: str, *, but: Sequence[str] = ()) -> list[str]:
@@ -172,6 +178,16 @@ _RUN: Final[dict[str, Callable[[Any, str, Sequence[Any]], Any]]] = {
 @cache
 def _with_question_marks(sql: str) -> str:
     return sql.replace("%s", "?")
+
+
+@contextlib.contextmanager
+def _not_synced(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Write commits of this block to SQLite's log, and do not wait until that lasts."""
+    _run(connection, "PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        _run(connection, "PRAGMA synchronous=FULL")
 
 
 # SQLite's log --------------------------------------------------------------------------------------------------------

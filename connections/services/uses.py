@@ -1,7 +1,6 @@
 """How often connections are used, when last and by whom: counted in memory, written once a minute.
 
-``note`` costs a lock and a dictionary, so that it may stand on the way of every preview. A thread of its own, started
-by the first note, adds what was counted to the database, then ends until there is more. What a process has not
+``note`` costs two locks and a dictionary, so that it may stand on the way of every preview. What a process has not
 written when it is killed is lost; one that ends in order writes it.
 """
 
@@ -12,8 +11,7 @@ import os
 import threading
 from dataclasses import dataclass
 from datetime import datetime
-from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -24,6 +22,7 @@ from django.utils import timezone
 from connections.models import Connection, ConnectionUse, Role
 from connections.services import walls
 from connections.services.actor import Actor
+from connections.services.behind import Behind
 
 MOST = 10_000
 """Connections that are counted between two writes; uses of more than that are not."""
@@ -58,8 +57,6 @@ class _Tally:
         self.lock = threading.Lock()
         self.waiting: dict[UUID, _Use] = {}
         self.uncounted = 0
-        self.writer: threading.Thread | None = None
-        self.at_end: Finalize | None = None
 
     def add(self, connection_id: UUID, use: _Use) -> None:
         """Count ``use``. Called with the lock held."""
@@ -97,8 +94,7 @@ def note(connection_id: UUID, organisation_id: UUID, label: str) -> None:
     use = _Use(organisation_id, 1, timezone.now(), label)
     with _tally.lock:
         _tally.add(connection_id, use)
-        if _tally.writer is None:
-            _tally.writer = _started_writer()
+    _behind.call()
 
 
 def flush() -> int:
@@ -147,30 +143,6 @@ def _stored(name: str, value: Any) -> Any:
     return field.get_db_prep_value(value, connection)
 
 
-def _started_writer() -> threading.Thread | None:
-    if _tally.at_end is None:
-        # Not atexit: a server's forked workers end by multiprocessing's own way, which asks nobody else.
-        _tally.at_end = Finalize(None, _flush_quietly, exitpriority=10)
-    thread = threading.Thread(target=_write_when_due, name="connection-uses", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the process is ending, and writes at its end
-        return None
-    return thread
-
-
-def _write_when_due() -> None:
-    """Write after each interval until nothing is left."""
-    pause = threading.Event()
-    while True:
-        pause.wait(settings.CATALOG_USE_INTERVAL or 1)
-        _flush_quietly()
-        with _tally.lock:
-            if not _tally.waiting or not settings.CATALOG_USE_INTERVAL:
-                _tally.writer = None
-                return
-
-
 def _flush_quietly() -> None:
     """``flush`` where nobody waits for it. Where counting is off by now, what was counted is forgotten."""
     if not settings.CATALOG_USE_INTERVAL:
@@ -180,14 +152,18 @@ def _flush_quietly() -> None:
         flush()
     except DatabaseError as exc:
         _log.warning("Uses of connections were not written, and will be tried again: %s", type(exc).__name__)
-    finally:
-        connection.close()
 
 
 def _start_anew() -> None:
-    """After a fork, in the child: the parent's counts are the parent's, and its thread is not here."""
+    """After a fork, in the child: the parent's counts are the parent's."""
     global _tally
     _tally = _Tally()
 
 
+_behind: Final = Behind(
+    "connection-uses",
+    _flush_quietly,
+    waiting=lambda: bool(_tally.waiting),
+    interval=lambda: settings.CATALOG_USE_INTERVAL,
+)
 os.register_at_fork(after_in_child=_start_anew)

@@ -24,7 +24,7 @@ from tests.catalogue import Tenant
 def counting(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.CATALOG_USE_INTERVAL = 3600.0
     monkeypatch.setattr(uses, "_tally", uses._Tally())
-    monkeypatch.setattr(uses, "_started_writer", lambda: threading.current_thread())  # nothing writes but the test
+    monkeypatch.setattr(uses._behind, "_thread", threading.current_thread())  # nothing writes but the test
     yield
     uses._tally.take()
 
@@ -139,22 +139,23 @@ def test_no_use_is_lost_between_threads() -> None:
 
 def test_a_thread_of_its_own_writes_when_it_is_due_and_ends(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
+    monkeypatch.setattr(uses._behind, "_thread", None)
     written: list[dict[Any, Any]] = []
     settings.CATALOG_USE_INTERVAL = 0.2
     monkeypatch.setattr(uses, "_tally", uses._Tally())
     monkeypatch.setattr(uses, "flush", lambda: written.append(uses._tally.take()))
     pk = uuid4()
     uses.note(pk, pk, "ann")
-    thread = uses._tally.writer
+    thread = uses._behind._thread
     assert thread is not None
     assert thread.daemon
     uses.note(pk, pk, "ann")
-    assert uses._tally.writer is thread
+    assert uses._behind._thread is thread
     assert not written
     thread.join(20)
     assert not thread.is_alive()
     assert [found[pk].count for found in written] == [2]
-    assert uses._tally.writer is None
+    assert uses._behind._thread is None
 
 
 PROCESS = """
