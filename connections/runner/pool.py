@@ -49,7 +49,7 @@ class Pool:
 
     def __init__(
         self,
-        spawn: Callable[[], Worker],
+        spawn: Callable[[float], Worker],
         wake: Callable[[], None],
         *,
         workers: int,
@@ -57,7 +57,10 @@ class Pool:
         spares: int,
         leases: Leases | None = None,
     ) -> None:
-        """``spawn`` starts a worker; ``wake`` is called when one is to be buried or started."""
+        """``spawn`` starts a worker, or raises ``TimeoutError`` at the moment that it is given, in monotonic seconds.
+
+        ``wake`` is called when a worker is to be buried or started.
+        """
         self.workers = workers
         self.leases = leases or Leases()
         self._spawn = spawn
@@ -74,13 +77,13 @@ class Pool:
         self._blank: list[Worker] = []
         self._doomed: list[Worker] = []
 
-    def admit(self, job: Job, holder: Hashable = None) -> Ticket:
-        """A place in the queue. Raises ``ThrottledError`` when connection or organisation has its fill of jobs.
+    def admit(self, job: Job, until: float, holder: Hashable = None) -> Ticket:
+        """A place in the queue, for a job that ends at ``until`` (monotonic seconds).
 
+        Raises ``ThrottledError`` when connection or organisation has its fill of jobs.
         Jobs of the host's other processes count too; when all of the host's are too many, it raises ``BusyError``.
         """
-        now = time.monotonic()
-        ticket = Ticket(job, Realm.of(job), now + job.timeout, holder, now)
+        ticket = Ticket(job, Realm.of(job), until, holder, time.monotonic())
         with self._lock:
             ticket.slots = self._lease(job)
             self._tickets.add(ticket)
@@ -100,8 +103,11 @@ class Pool:
             if ticket.worker is not None:
                 return ticket.worker
         try:
-            worker = self._spawn()
+            worker = self._spawn(ticket.until)
             worker.bind(ticket.realm, ticket.job.budget.memory_bytes)
+        except TimeoutError:
+            self.release(ticket, fit=False)
+            raise _busy(ticket) from None
         except BaseException:
             self.release(ticket, fit=False)
             raise

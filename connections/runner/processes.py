@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -80,11 +81,17 @@ class Worker:
             return False
         return True
 
-    def introduce(self) -> dict[str, bool]:
-        """Wait until the worker is confined; returns what is in force. Raises ``InternalError`` when it failed."""
+    def introduce(self, until: float = math.inf) -> dict[str, bool]:
+        """Wait until the worker is confined; returns what is in force.
+
+        Raises ``InternalError`` when it failed, ``TimeoutError`` at ``until`` (monotonic seconds); then it is ended.
+        """
         try:
-            kind, payload = self.channel.receive(time.monotonic() + ANSWER_SECONDS)
+            kind, payload = self.channel.receive(min(until, time.monotonic() + ANSWER_SECONDS))
         except (EOFError, TimeoutError):
+            if time.monotonic() >= until:
+                self.bury()
+                raise TimeoutError from None
             raise InternalError(f"A worker did not start (it ended {self.bury()}).") from None
         report = orjson.loads(payload)
         if kind is not Kind.READY:

@@ -14,10 +14,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Hashable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from connections.adapters.errors import AdapterError, CancelledError, InternalError
+from connections.adapters.errors import AdapterError, BusyError, CancelledError, InternalError
 from connections.runner.inline import InlineRunner
 from connections.runner.jobs import Job
 from connections.runner.leases import Leases
@@ -36,7 +37,7 @@ class Runner(Protocol):
         """Start ``job``. ``settings`` gives the whole settings, secrets included; it is called only when needed.
 
         ``holder`` is whoever it is done for: ``holders`` tells it, ``stop`` takes it. Raises ``ThrottledError`` when
-        connection or organisation has its fill of jobs, ``BusyError`` when the host has.
+        connection or organisation has its fill of jobs, ``BusyError`` when the host has or nothing starts in time.
         """
 
     def cancel(self, job_id: str, organisation: str, reach: Collection[str] | None = None) -> bool:
@@ -82,9 +83,10 @@ class LocalRunner:
         _living.add(self)
 
     def run(self, job: Job, settings: SettingsSource, holder: Hashable = None) -> Run:
+        until = time.monotonic() + job.timeout
         content = job.to_bytes()
-        self._start()
-        ticket = self._pool.admit(job, holder)
+        self._start_by(until)
+        ticket = self._pool.admit(job, until, holder)
         if ticket.until < self._next_look:
             self._wake.set()
         return WorkerRun(self._pool, ticket, content, settings)
@@ -147,6 +149,25 @@ class LocalRunner:
         if self._neighbours is not None:
             self._neighbours.forget()
 
+    def _start_by(self, until: float) -> None:
+        """Have a living zygote. Raises ``BusyError`` at ``until``; whoever starts one goes on nevertheless."""
+        if self._keeper is not None and self._zygote is not None and self._zygote.alive():
+            return
+        started: Future[Zygote] = Future()
+        threading.Thread(target=self._start_into, args=(started,), name="catalog-runner-start", daemon=True).start()
+        try:
+            started.result(max(until - time.monotonic(), 0.0))
+        except TimeoutError:
+            raise BusyError(
+                "The runner was still starting when the time ran out.", hint="Try again shortly.", retry_after=1
+            ) from None
+
+    def _start_into(self, started: Future[Zygote]) -> None:
+        try:
+            started.set_result(self._start())
+        except BaseException as exc:  # noqa: BLE001  raised where it is waited for
+            started.set_exception(exc)
+
     def _start(self) -> Zygote:
         """The living zygote, started if there is none."""
         with self._starting:
@@ -190,9 +211,9 @@ class LocalRunner:
             self._pool.revoke(ticket, CancelledError("The job was cancelled."))
         return bool(found)
 
-    def _spawn(self) -> Worker:
+    def _spawn(self, until: float = math.inf) -> Worker:
         worker = self._start().fork()
-        self._isolation = worker.introduce()
+        self._isolation = worker.introduce(until)
         return worker
 
     def _keep(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connections.adapters.errors import (
+    BusyError,
     CancelledError,
     DeadlineError,
     InternalError,
@@ -48,6 +49,19 @@ def test_a_second_job_of_an_organisation_goes_to_its_worker(local: Asker):
     pid = local.myself()["pid"]
     time.sleep(0.05)  # until it has reset its adapter
     assert local.myself(connection="c2")["pid"] == pid
+
+
+def test_the_start_of_the_runner_counts_against_the_first_jobs_time_and_serves_the_next(monkeypatch):
+    monkeypatch.syspath_prepend(SITE)
+    asker = Asker(LocalRunner(workers=1, share=1, spares=0))
+    try:
+        started = time.monotonic()
+        with pytest.raises(BusyError, match="still starting"):
+            asker.do("myself", timeout=0.02)
+        assert time.monotonic() - started < 0.3
+        assert asker.myself()["pid"]
+    finally:
+        asker.runner.close()
 
 
 @pytest.mark.parametrize("what", ["sleep", "spin"])
