@@ -116,11 +116,27 @@ def test_one_awkward_text_leaves_the_rows_beside_it_as_they_are(text: str):
 
 
 def test_ndjson_writes_fewer_rows_after_more():
-    """The objects that rows are put into are kept: none of an earlier call may come again."""
+    """Nothing of an earlier call comes again."""
     encoder = encoder_for("ndjson", STRINGS, {})
     assert encoder.prepare([("a", "b"), ("c", "d")]).body == b'{"n0":"a","n1":"b"}\n{"n0":"c","n1":"d"}\n'
     assert encoder.prepare([("e", None)]).body == b'{"n0":"e","n1":null}\n'
     assert encoder.prepare([]).body == b""
+
+
+def test_numbers_in_ndjson_are_those_of_the_other_formats():
+    """However deep they are, and however large: one encoder would write 1e20, another 1e+20."""
+    columns = [Column("f", ColumnType.FLOAT), Column("a", ColumnType.ARRAY), Column("s", ColumnType.STRUCT)]
+    for rows in ([(1e20, [], {})], [(0.1, [1e20], {})], [(None, [], {"deep": [-1e300]}), (1e-7, [5e-324], {})]):
+        lines = [to_json(dict(zip("fas", row, strict=True))) + b"\n" for row in rows]
+        assert _body("ndjson", columns, rows) == b"".join(lines)
+
+
+@pytest.mark.parametrize("name", ["plain", 'a"b'])
+def test_a_document_in_a_line_has_no_line_breaks(name: str):
+    columns = [Column(name, ColumnType.JSON), Column("list", ColumnType.ARRAY)]
+    document = JSONText('{\r\n "a": 1}')
+    lines = _body("ndjson", columns, [(document, [document]), (None, [])]).splitlines()
+    assert [list(json.loads(line).values()) for line in lines] == [[{"a": 1}, [{"a": 1}]], [None, []]]
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 15, 16, 17, 24, 100])

@@ -164,12 +164,18 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def _default(value: Any) -> Any:
-    """What orjson leaves to us: our marks on text and integers, binary, and subclasses that drivers give."""
+    """What orjson leaves to us: our marks on text and integers, and what is not plain."""
     match value:
         case JSONText():
             return orjson.Fragment(value.encode())
         case int():
             return orjson.Fragment(str(int(value)))
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """Binary, and subclasses that drivers give, as what JSON has. Raises ``TypeError`` for what is no wire value."""
+    match value:
         case bytes() | bytearray() | memoryview():
             return base64.b64encode(value).decode()
         case str():
