@@ -8,8 +8,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "catalog_project.settings")
 
 from django.core.wsgi import get_wsgi_application
 
-application = get_wsgi_application()
+django = get_wsgi_application()
 
-from connections.sealing.checks import require_keys  # noqa: E402  it needs the settings
+from connections.api.wsgi import ShortWay  # noqa: E402  they need the settings
+from connections.sealing.checks import require_keys  # noqa: E402
 
 require_keys()
+application = ShortWay(django)

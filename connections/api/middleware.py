@@ -6,9 +6,9 @@ import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
@@ -21,7 +21,10 @@ from django.utils.module_loading import import_string
 from connections.api import problems
 from connections.api.problems import PREFIX, request_id
 
-__all__ = ["NoPage", "RequestMiddleware", "request_id"]
+__all__ = ["PREFIX", "NoPage", "RequestMiddleware", "request_id"]
+
+STARTED: Final = "connections.started"
+"""In a request's environment: when it came, on the performance counter, where that was before Django had it."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -38,21 +41,20 @@ class RequestMiddleware:
 
     def __init__(self, get_response: Handler) -> None:
         self._for_browsers = get_response
-        self._for_programs = _chain(settings.CATALOG_PROGRAM_MIDDLEWARE)
+        self._for_programs = chain(settings.CATALOG_PROGRAM_MIDDLEWARE, _answer)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        started = time.perf_counter()
-        sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        request.request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        started = request.META.get(STARTED) or time.perf_counter()
+        request.request_id = named(request.META)  # type: ignore[attr-defined]
         if settings.CATALOG_PROXIES:
-            _believe_proxies(request, settings.CATALOG_PROXIES)
+            believe_proxies(request.META, settings.CATALOG_PROXIES)
         program = "HTTP_AUTHORIZATION" in request.META and request.path_info.startswith(PREFIX)
         answered = (self._for_programs if program else self._for_browsers)(request)
         response = problems.in_one_shape(request, answered)
-        response.headers["X-Request-ID"] = request_id(request)
-        response.headers["X-Process-Time"] = f"{(time.perf_counter() - started) * 1000:.1f}"
+        for name, value in told(request_id(request), started):
+            response.headers[name] = value
         if not request.path.startswith("/static/"):
-            response["Cache-Control"] = "no-store"
+            response.headers["Cache-Control"] = "no-store"
         return response
 
 
@@ -69,38 +71,49 @@ class NoPage:
         return response
 
 
-def _chain(names: list[str]) -> Handler:
-    """A handler that passes these middlewares, which have no hooks but for requests and responses."""
-    handler: Any = convert_exception_to_response(_answer)
-    for name in reversed(names):
+def named(meta: Mapping[str, Any]) -> str:
+    """The request's id: the caller's where it sent a proper one, else ours."""
+    sent: str = meta.get("HTTP_X_REQUEST_ID", "")
+    return sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def told(rid: str, started: float) -> list[tuple[str, str]]:
+    """What every answer says of its request; ``started`` is on the performance counter."""
+    return [("X-Request-ID", rid), ("X-Process-Time", f"{(time.perf_counter() - started) * 1000:.1f}")]
+
+
+def chain(names: Iterable[str], answer: Handler) -> Handler:
+    """``answer`` behind these middlewares, which have no hooks but for requests and responses."""
+    handler: Any = convert_exception_to_response(answer)
+    for name in reversed(list(names)):
         handler = convert_exception_to_response(import_string(name)(handler))
-    chain: Handler = handler
-    return chain
+    found: Handler = handler
+    return found
 
 
 def _answer(request: HttpRequest) -> HttpResponse:
     translation.deactivate()  # this thread may have served a browser with a language of its own
-    match = _resolve(request.path_info)
+    match = resolve(request.path_info)
     request.resolver_match = match
     response: HttpResponse = match.func(request, *match.args, **match.kwargs)
     return response.render() if isinstance(response, SimpleTemplateResponse) else response
 
 
 @lru_cache(1024)
-def _resolve(path: str) -> ResolverMatch:
+def resolve(path: str) -> ResolverMatch:
     """What answers ``path``: the same for as long as this process runs."""
     return get_resolver().resolve(path)
 
 
-def _believe_proxies(request: HttpRequest, count: int) -> None:
+def believe_proxies(meta: MutableMapping[str, Any], count: int) -> None:
     """Put the caller's address, as the outermost of ``count`` proxies of ours saw it, where everybody looks for it.
 
     Each proxy adds its own caller at the end of X-Forwarded-For; whatever stands before that, anybody may have written.
     """
-    chain = request.headers.get("X-Forwarded-For", "").split(",")
-    if len(chain) < count:
+    seen = meta.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    if len(seen) < count:
         return
     try:
-        request.META["REMOTE_ADDR"] = str(ipaddress.ip_address(chain[-count].strip()))
+        meta["REMOTE_ADDR"] = str(ipaddress.ip_address(seen[-count].strip()))
     except ValueError:
         return

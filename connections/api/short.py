@@ -7,8 +7,8 @@ what is wrong. Nothing has happened by then.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -19,6 +19,10 @@ from connections.models import Role
 from connections.services import admission, queries
 from connections.services.errors import CatalogueError, Invalid
 
+FAILED: Final = "connections.failed"
+"""In a request's environment: what came of it the short way, for the usual one to answer."""
+REFUSED: Final = (AdapterError, CatalogueError, DatabaseError)
+
 log = logging.getLogger(__name__)
 _BEARER: Final = "Bearer "
 _ANY: Final = ("", "*/*", "application/json", "application/json, */*")
@@ -26,10 +30,30 @@ _ANY: Final = ("", "*/*", "application/json", "application/json, */*")
 
 def preview(request: HttpRequest, org: str, slug: str) -> HttpResponse | None:
     """The answer to a preview, or None where the usual way must give it."""
-    meta = request.META
-    key = meta.get("HTTP_AUTHORIZATION", "")
+    if (failed := request.META.get(FAILED)) is not None:
+        if not isinstance(failed, REFUSED):
+            raise failed
+        return problems.respond(failed, request)
+    key = key_of(request.META)
+    if key is None:
+        return None
+    try:
+        found = answer(request.META, key, request.body, org, slug, problems.request_id(request))
+    except REFUSED as exc:
+        return problems.respond(exc, request)
+    if found is None:
+        return None
+    content, finish = found
+    response = HttpResponse(content, content_type="application/json")
+    response._resource_closers.append(lambda: finished(finish))  # type: ignore[attr-defined]  # as what it reads is
+    return response
+
+
+def key_of(meta: Mapping[str, Any]) -> str | None:
+    """The key that a preview came with; None where its headers want something else than the short way gives."""
+    key: str = meta.get("HTTP_AUTHORIZATION", "")
     if (
-        request.method != "POST"
+        meta.get("REQUEST_METHOD") != "POST"
         or not key.startswith(_BEARER)
         or meta.get("QUERY_STRING")
         or meta.get("CONTENT_TYPE") != "application/json"
@@ -37,32 +61,28 @@ def preview(request: HttpRequest, org: str, slug: str) -> HttpResponse | None:
         or not 0 < _length(meta.get("CONTENT_LENGTH")) <= parsers.MAX_BODY
     ):
         return None
-    wanted = _wanted(request.body)
+    return key[len(_BEARER) :]
+
+
+def answer(
+    meta: Mapping[str, Any], key: str, body: bytes, org: str, slug: str, rid: str
+) -> tuple[bytes, Callable[[], None]] | None:
+    """The answer, and what to do with ``finished``; None where the usual way must answer. Raises ``REFUSED``."""
+    wanted = _wanted(body)
     if wanted is None:
         return None
-    rid = problems.request_id(request)
+    admitted = admission.admit(key, org, slug, rid, meta.get("REMOTE_ADDR"))
+    if admitted is None or not admitted.actor.may(Role.ANALYST):
+        return None
+    return queries.preview_on(admitted.actor, admitted.ground, wanted)
+
+
+def finished(finish: Callable[[], None]) -> None:
+    """Record that a preview finished. It was answered: a failure is logged."""
     try:
-        admitted = admission.admit(key[len(_BEARER) :], org, slug, rid, meta.get("REMOTE_ADDR"))
-        if admitted is None or not admitted.actor.may(Role.ANALYST):
-            return None
-        answer, finish = queries.preview_on(admitted.actor, admitted.ground, wanted)
-    except (AdapterError, CatalogueError, DatabaseError) as exc:
-        return problems.respond(exc, request)
-    response = HttpResponse(answer, content_type="application/json")
-    after(response, finish)
-    return response
-
-
-def after(response: HttpResponse, work: Callable[[], None]) -> None:
-    """Do ``work`` when the server has sent ``response`` and closes it. Nobody waits for it: a failure is logged."""
-
-    def done() -> None:
-        try:
-            work()
-        except DatabaseError as exc:
-            log.warning("The end of a preview was not recorded: %s.", type(exc).__name__)
-
-    response._resource_closers.append(done)  # type: ignore[attr-defined]  # as what it reads is closed
+        finish()
+    except DatabaseError as exc:
+        log.warning("The end of a preview was not recorded: %s.", type(exc).__name__)
 
 
 def _wanted(body: bytes) -> queries.Request | None:

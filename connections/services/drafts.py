@@ -74,7 +74,8 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
     found += _misplaced(model, patch, secrets, whole=config)
     set_, cleared = _set_values(secrets), {path for path in schema.paths(secrets) if schema.get(secrets, path) is None}
     kept = _kept(model, connection, config, set_, cleared)
-    stored = vault.unseal(connection) if kept else {}
+    # Where nothing is entered or given up either, the row must open: its names may have been edited to keep nothing.
+    stored = vault.unseal(connection) if kept or not (set_ or _dropped(model, connection, config)) else {}
     values = {path: schema.get(stored, path) for path in kept} | {p: schema.get(set_, p) for p in schema.paths(set_)}
     plain, sealed = _validated(model, connection.organisation, config, _nest(values), found)
     if kept and schema.endpoint(model, plain) != _stored_endpoint(model, connection):
@@ -239,9 +240,14 @@ def _kept(
     """Stored secrets that stay: active under the new config, of the same branch, neither set nor cleared."""
     active = set(schema.secret_paths(model, config))
     given = set(schema.paths(set_)) | cleared
-    dropped = tuple(_switched(model, upgrading.config(connection), config))
+    dropped = _dropped(model, connection, config)
     stored = {tuple(name.split(".")) for name in vault.names(connection)}
     return {path for path in (stored & active) - given if not any(path[: len(gone)] == gone for gone in dropped)}
+
+
+def _dropped(model: type[BaseModel], connection: Connection, config: Nested) -> list[Path]:
+    """Paths of the stored settings whose secrets go, as another alternative was chosen."""
+    return _switched(model, upgrading.config(connection), config)
 
 
 def _switched(model: type[BaseModel], before: Nested, after: Nested, prefix: Path = ()) -> list[Path]:

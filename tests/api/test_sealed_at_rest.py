@@ -118,6 +118,27 @@ def test_a_connection_that_is_said_to_have_no_secrets_is_locked_where_it_has(acm
         assert liar.accepted == 0
 
 
+@pytest.mark.parametrize("names", [{}, {"Password": "2026-01-01T00:00:00Z"}, []])
+def test_names_that_were_edited_away_let_nothing_be_tried_or_changed_without_the_secret(
+    acme: Tenant, names: Any
+) -> None:
+    with Liar(lambda wire: wire.silence()) as liar:
+        row = make(acme, liar.port)
+        current(row).update(names=names)
+        before = bytes(current(row).get().blob)
+        elsewhere = {"config": {"host": "localhost"}}
+        for answer in (
+            acme.api().post("connections/test/", {"connection": row.slug, "config": {"database": "e"}}),
+            acme.api().post("connections/test/", {"connection": row.slug, **elsewhere}),
+            acme.api().patch(f"connections/{row.slug}/", {"config": {"database": "e"}}),
+            acme.api().patch(f"connections/{row.slug}/", elsewhere),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (409, "locked"), answer.content
+        assert (liar.accepted, bytes(current(row).get().blob)) == (0, before)
+        assert acme.api().patch(f"connections/{row.slug}/", {"secrets": {"password": CANARY}}).status_code == 200
+        assert vault.unseal(Connection.objects.get(pk=row.pk)) == {"password": CANARY}
+
+
 def staged_again(api: Any) -> None:
     assert api.post(STAGE, {"secrets": {"password": "third"}}).status_code == 200
 
