@@ -44,13 +44,21 @@ _MAP_SHARED_ANONYMOUS: Final = 0x21  # counts against no limit on data
 _MAP_GROWSDOWN: Final = 0x0100  # nor does this: the kernel takes it for a stack
 _SOCKET_TYPE: Final = 0x0F
 _PRCTL_REFUSED: Final = (1, 4, 22, 35, 36, 0x59616D61)  # PDEATHSIG, DUMPABLE, SECCOMP, MM, CHILD_SUBREAPER, PTRACER
-_FCNTL_REFUSED: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
+_FCNTL_REFUSED: Final = (
+    *(8, 10, 15),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
+    *(1024, 1026),  # F_SETLEASE, F_NOTIFY: to hold up who opens a file for writing, to watch a folder
+)
 _OPTIONS_REFUSED: Final = {
     1: (15,),  # SO_REUSEPORT: a part of what comes to another's port
     0: (4,),  # IP_OPTIONS: source routes lead a packet to a host that is not its address
     41: (6, 57),  # IPV6_2292PKTOPTIONS, IPV6_RTHDR: the same
 }
-_IOCTL_REFUSED: Final = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
+_IOCTL_REFUSED: Final = (
+    *(0x5412, 0x541C, 0x8901, 0x8902),  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
+    # A file's flags, version, attributes and seal, which its owner sets through a descriptor for reading.
+    *(0x40086602, 0x40046602, 0x40087602, 0x40047602),  # FS_IOC_SETFLAGS, FS_IOC_SETVERSION; of 64 bits and of 32
+    *(0x401C5820, 0x40806685),  # FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY
+)
 
 
 def refuse(*, network: bool) -> bool:

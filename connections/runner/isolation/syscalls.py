@@ -91,6 +91,8 @@ _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
     "removexattr": (197, 14),
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
+    "sync": (162, 81),  # all that anybody on this machine has written
+    "syncfs": (306, 267),
     "inotify_add_watch": (254, 27),
     "fanotify_init": (300, 262),
     "name_to_handle_at": (303, 264),

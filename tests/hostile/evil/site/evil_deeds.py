@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import resource
@@ -73,6 +74,10 @@ def changes(given: Given) -> Deeds:
         yield f"rename {path}", tried(os.rename, path, "mine")
         yield f"hard link {path}", tried(os.link, path, "mine")
         yield f"remove {path}", tried(os.unlink, path)
+        yield f"flags {path}", tried(_set_flags, path)
+        yield f"lease {path}", tried(_with_descriptor, path, lambda file: fcntl.fcntl(file, fcntl.F_SETLEASE, 0))
+        yield f"watch {path}", tried(_with_descriptor, Path(path).parent, _watch)
+    yield "everything to disk", native("syncfs", os.open(os.__file__, os.O_RDONLY))
 
 
 def processes(given: Given) -> Deeds:
@@ -297,6 +302,30 @@ def flood(given: Given) -> Deeds:
 def vanish(given: Given) -> Deeds:
     os._exit(0)
     yield "never", ""
+
+
+def _set_flags(path: str) -> None:
+    """What ``chattr`` does, to keep a file from being dumped; a descriptor for reading is enough for that."""
+    get, put, no_dump = 0x80086601, 0x40086602, 0x40
+
+    def change(file: int) -> None:
+        flags = bytearray(8)
+        fcntl.ioctl(file, get, flags)
+        fcntl.ioctl(file, put, (int.from_bytes(flags, sys.byteorder) | no_dump).to_bytes(8, sys.byteorder))
+
+    _with_descriptor(path, change)
+
+
+def _watch(folder: int) -> int:
+    return fcntl.fcntl(folder, fcntl.F_NOTIFY, fcntl.DN_MODIFY)
+
+
+def _with_descriptor(path: str | Path, do: Callable[[int], Any]) -> Any:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return do(file)
+    finally:
+        os.close(file)
 
 
 def _write(path: str) -> int:
