@@ -22,7 +22,8 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 _BOOLEANS = {True: "true", False: "false", None: ""}
 _FORMULAS = frozenset("=+-@\t\r\n＝＋－＠")
 _FIRST = itemgetter(0)
-_SIGNED = tuple(f'"{sign}'.encode() for sign in "=+@＝＋－＠-")  # control characters have a backslash in JSON
+_SIGNED = tuple(f'"{sign}'.encode() for sign in "=+@-＝＋－＠")  # control characters have a backslash in JSON
+_SIGNED_ASCII = _SIGNED[:4]  # finding one of the others takes longer than telling that there can be none
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|[Ii]nfinity)")
 _NUMBERS = {ColumnType.BOOLEAN, ColumnType.INTEGER, ColumnType.FLOAT}
 _FREE_TEXT = {
@@ -71,7 +72,8 @@ class CSV(TextEncoder):
             return None
         if written.count(b",") != len(rows) * len(self._cells) - 1:
             return None
-        if not self._keep and any(sign[1:] in written and sign in written for sign in _SIGNED):
+        signed = _SIGNED_ASCII if written.isascii() else _SIGNED
+        if not self._keep and any(sign[1:] in written and sign in written for sign in signed):
             return None
         if b"null" in written:
             if self._floats and written.count(b"null") != sum(row.count(None) for row in rows):
