@@ -20,11 +20,14 @@ class Role(models.TextChoices):
 
     @property
     def rank(self) -> int:
-        return list(Role).index(self)
+        return _RANKS[self]
 
     def covers(self, other: str) -> bool:
         """Whether this role may do all that ``other`` may."""
-        return self.rank >= Role(other).rank
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS: dict[str, int] = {role: rank for rank, role in enumerate(Role)}
 
 
 class Organisation(Identified):

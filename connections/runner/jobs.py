@@ -86,7 +86,10 @@ class Job:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Job:
-        fields = json.loads(content)
+        try:
+            fields = orjson.loads(content)
+        except orjson.JSONDecodeError:  # a value is NaN, or an integer that no processor has
+            fields = json.loads(content)
         fields["operation"] = Operation(fields["operation"])
         fields["budget"] = Budget(**fields["budget"])
         return cls(**fields)

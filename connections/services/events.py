@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import transaction
@@ -15,8 +15,6 @@ from connections.models import Event, Role
 from connections.services import ends, walls
 from connections.services.actor import Actor
 from connections.services.rows import Wait, insert, insert_now_sync_later
-
-ResultT = TypeVar("ResultT")
 
 
 class Recorded(Protocol):
@@ -38,30 +36,31 @@ def record(
     """Insert one event. ``action`` is ``object.verb`` (``connection.update``); ``changes`` never holds a secret."""
     of = _about(thing, label)
     told = {"result": result, "code": code, "changes": changes or {}, "detail": detail or {}}
-    _insert(insert, actor, action, organisation_id=actor.organisation_id, **of, **told)
+    _insert(actor, action, organisation_id=actor.organisation_id, **of, **told)
 
 
-def commit(
-    actor: Actor, action: str, thing: Recorded, *, result: str, code: str = "", detail: dict[str, Any] | None = None
-) -> Wait:
-    """``record``, committed at once; what is returned waits until no loss of power can undo that.
+class Entry:
+    """Work on record at both ends, where it must not wait for the second: a read."""
 
-    Work that ``started`` so may begin, and be heard of when that wait is over. The wait for one event is one for all
-    before it.
-    """
-    told = {"result": result, "code": code, "detail": detail or {}}
-    return _insert(insert_now_sync_later, actor, action, organisation_id=actor.organisation_id, **_about(thing), **told)
+    def __init__(self, actor: Actor, action: str, thing: Recorded, detail: dict[str, Any]) -> None:
+        self._organisation_id = actor.organisation_id
+        self._row = _row(actor, action, organisation_id=actor.organisation_id, detail=detail, **_about(thing))
 
+    def begin(self) -> Wait:
+        """Commit that it started. What is returned waits until no loss of power can undo that.
 
-def record_behind(
-    actor: Actor, action: str, thing: Recorded, *, result: str, code: str = "", detail: dict[str, Any] | None = None
-) -> None:
-    """Record in a moment how work ended that is on record as started (``connections.services.ends``)."""
-    told = {"result": result, "code": code, "detail": detail or {}}
-    row = _row(actor, action, organisation_id=actor.organisation_id, **_about(thing), **told)
-    if not ends.keep(row):
-        with walls.inside(actor.organisation_id):
-            insert(Event, **row)
+        The work may begin at once, and be heard of when that wait is over. The wait for one event is one for all
+        before it.
+        """
+        with walls.inside(self._organisation_id):
+            return insert_now_sync_later(Event, **self._row, result="started")
+
+    def end(self, result: str, code: str = "", **measured: Any) -> None:
+        """Record in a moment what came of it (``connections.services.ends``), or at once where ends are not kept."""
+        row = {**self._row, "result": result, "code": code, "detail": {**self._row["detail"], **measured}}
+        if not ends.keep(row):
+            with walls.inside(self._organisation_id):
+                insert(Event, **row)
 
 
 def _about(thing: Recorded | None, label: str | None = None) -> dict[str, Any]:
@@ -132,7 +131,6 @@ def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
             record(actor, "access.denied", result="denied", code="not_found", detail={"asked": asked})
         for actor in actors[:1]:
             _insert(
-                insert,
                 actor,
                 "access.denied",
                 organisation_id=None,
@@ -142,13 +140,11 @@ def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
             )
 
 
-def _insert(
-    how: Callable[..., ResultT], actor: Actor, action: str, *, organisation_id: UUID | None, **fields: Any
-) -> ResultT:
+def _insert(actor: Actor, action: str, *, organisation_id: UUID | None, **fields: Any) -> None:
     row = _row(actor, action, organisation_id=organisation_id, **fields)
     # Wherever this is called from: a read's last event comes when its answer is sent, a refusal's may be another's.
     with walls.inside(organisation_id) if organisation_id else walls.platform():
-        return how(Event, **row)
+        insert(Event, **row)
 
 
 def _row(actor: Actor, action: str, **fields: Any) -> dict[str, Any]:

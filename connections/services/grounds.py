@@ -23,6 +23,7 @@ class Ground:
     timeout: float
     timeout_max: float
     terms: jobs.Terms
+    epoch: jobs.Epoch
 
     def budget(self, format_: str) -> Budget:
         return self.preview if format_ == "json" else self.export
@@ -40,6 +41,7 @@ def ground(connection: Connection) -> Ground:
         timeout=min(most, float(budgets.limit(organisation, "preview_timeout"))),
         timeout_max=most,
         terms=jobs.terms(organisation),
+        epoch=jobs.epoch(connection),
     )
 
 

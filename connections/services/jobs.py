@@ -33,6 +33,25 @@ class Terms:
     organisation_limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What an adapter is made with besides the settings: the secrets in use, and those that are kept elsewhere."""
+
+    connection: Connection
+    version: str
+    elsewhere: dict[str, str]
+
+    def now(self) -> str:
+        """A text that changes when an adapter must be made anew."""
+        connection = self.connection
+        kept = references.epoch(connection.pk, connection.organisation, self.elsewhere) if self.elsewhere else ""
+        return f"{self.version} {kept}"
+
+
+def epoch(connection: Connection) -> Epoch:
+    return Epoch(connection, vault.version(connection), vault.references_of(connection))
+
+
 def terms(organisation: Organisation) -> Terms:
     return Terms(
         organisation=str(organisation.pk),
@@ -46,14 +65,14 @@ def terms(organisation: Organisation) -> Terms:
 
 def egress(openings: tuple[str, ...]) -> dict[str, Any]:
     """What an organisation's adapters may reach, as a job has it: ``openings`` besides what is open to all."""
-    found: dict[str, Any] = _egress(openings, own.places(), own.names(), settings.CATALOG_EGRESS_LOOPBACK)
+    found: dict[str, Any] = _egress(openings, own.look(), settings.CATALOG_EGRESS_LOOPBACK)
     return found
 
 
 @lru_cache(1024)
-def _egress(openings: tuple[str, ...], places: tuple[Opening, ...], names: tuple[str, ...], loopback: bool) -> Any:
+def _egress(openings: tuple[str, ...], known: own.Own, loopback: bool) -> Any:
     parsed = tuple(Opening.parse(text) for text in openings)
-    return EgressPolicy(openings=parsed, own=places, own_names=names, loopback=loopback).as_dict()
+    return EgressPolicy(openings=parsed, own=known.places, own_names=known.names, loopback=loopback).as_dict()
 
 
 def files_root(organisation: Organisation) -> Path:
@@ -73,8 +92,11 @@ def submit(
     unsaved_of: Connection | None = None,
     limits: Budget | None = None,
     on: Terms | None = None,
+    since: Epoch | None = None,
 ) -> Run:
-    """Hand one job to the runner. ``timeout`` is in seconds and counts from now; ``on`` are terms known already.
+    """Hand one job to the runner. ``timeout`` is in seconds and counts from now.
+
+    ``on`` and ``since`` are those of organisation and ``connection``, where they are known already.
 
     ``open_settings`` is called when a worker has no warm adapter; what it returns goes down that worker's pipe only.
     Settings that ``connection`` has are kept warm. Those it might get are not: then it is ``unsaved_of``, and the job
@@ -104,17 +126,12 @@ def submit(
         connection_limit=on.connection_limit,
         organisation_limit=on.organisation_limit,
         host_limit=settings.CATALOG_HOST_JOBS,
-        epoch=_epoch(connection, organisation) if connection else "",
+        epoch=(since or epoch(connection)).now() if connection else "",
     )
     holder = standing.holder(actor, connection or unsaved_of, unsaved=connection is None)
     run = runner_here().run(job, opened, holder)
     standing.watch.begin()
     return run
-
-
-def _epoch(connection: Connection, organisation: Organisation) -> str:
-    elsewhere = references.epoch(connection.pk, organisation, vault.references_of(connection))
-    return f"{vault.version(connection)} {elsewhere}"
 
 
 def cancel(actor: Actor, request_id: str) -> None:

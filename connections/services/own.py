@@ -29,30 +29,23 @@ DEFAULT_PORTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was found for these very settings, and until when it is believed."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Own:
+    """What was found for these very settings, and until when it is believed. Each is equal to itself only."""
 
     settings: tuple[Any, ...]
     places: tuple[Opening, ...]
+    """``CATALOG_EGRESS_OWN``; where the catalogue's databases, caches, broker and vault are; its own addresses."""
     names: tuple[str, ...]
+    """The names under which people reach the catalogue, in lower case."""
     until: float
 
 
-_known: _Known | None = None
+_known: Own | None = None
 
 
-def places() -> tuple[Opening, ...]:
-    """``CATALOG_EGRESS_OWN``; where the catalogue's databases, caches, broker and vault are; its own addresses."""
-    return _look().places
-
-
-def names() -> tuple[str, ...]:
-    """The names under which people reach the catalogue, in lower case."""
-    return _look().names
-
-
-def _look() -> _Known:
+def look() -> Own:
+    """Where the catalogue itself is. The same object as long as nothing about it is known to have changed."""
     global _known
     now = (
         settings.CATALOG_EGRESS_OWN,
@@ -69,7 +62,7 @@ def _look() -> _Known:
     ):
         stated = tuple(Opening.parse(text) for text in settings.CATALOG_EGRESS_OWN)
         found = _resolved([*_databases(), *_urls(), *_addresses()])
-        known = _known = _Known(now, stated + found, _names(), time.monotonic() + FRESH_SECONDS)
+        known = _known = Own(now, stated + found, _names(), time.monotonic() + FRESH_SECONDS)
     return known
 
 

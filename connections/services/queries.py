@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -56,14 +56,15 @@ class Stream:
     """A started read: ``columns`` are known, ``chunks`` are the body in its format, then ``end`` is set.
 
     Close it when it is not read to the end: the work stops. Its ``finished`` event is written either way, at the end
-    of ``chunks``; or by ``finish``, for who sets ``finish_later`` because an answer should not wait for it.
+    of ``chunks``; or by ``finish``, for who sets ``finish_later`` because an answer should not wait for it. A read that
+    the source answered is counted by ``count``.
     """
 
-    def __init__(self, entry: _Entry, run: Run, head: Head) -> None:
+    def __init__(self, entry: events.Entry, run: Run, head: Head, count: Callable[[], None]) -> None:
         self.columns = head.columns
         self.end: dict[str, Any] = {}
         self.finish_later = False
-        self._entry, self._run = entry, run
+        self._entry, self._run, self._count = entry, run, count
         self._outcome: tuple[str, str, int] | None = None
         self._finished = False
 
@@ -95,7 +96,7 @@ class Stream:
         result, code, sent = self._outcome
         page = self.end.get("page") or {}
         self._entry.end(result, code, rows=page.get("returned"), bytes=sent)
-        self._entry.count()
+        self._count()
 
 
 def read(actor: Actor, connection: Connection, request: Request) -> Stream:
@@ -121,7 +122,7 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
         "formulas": request.formulas,
     }
     timeout = _timeout(ground, request.timeout)
-    entry = _Entry(actor, ground.connection, request)
+    entry = _entry(actor, ground.connection, request)
     try:
         run = jobs.submit(
             actor,
@@ -133,6 +134,7 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
             connection=ground.connection,
             limits=limits,
             on=ground.terms,
+            since=ground.epoch,
         )
         head = _head(run, entry)
     except DatabaseError:
@@ -140,10 +142,11 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
     except BaseException as exc:
         entry.end("failed", events.code_of(exc))
         raise
-    return Stream(entry, run, head)
+    count = partial(uses.note, ground.connection.pk, actor.organisation_id, actor.label)
+    return Stream(entry, run, head, count)
 
 
-def _head(run: Run, entry: _Entry) -> Head:
+def _head(run: Run, entry: events.Entry) -> Head:
     """The answer's start. The run is closed when it does not come.
 
     The event is committed before the source is touched, and made to last while it works: nothing is answered before.
@@ -285,28 +288,14 @@ def _timeout(ground: Ground, timeout: Any) -> float:
     return float(timeout)
 
 
-class _Entry:
-    """The events of one read. The query is told by hash and length: its text may hold what nobody should keep."""
-
-    def __init__(self, actor: Actor, connection: Connection, request: Request) -> None:
-        text = json.dumps(request.query, default=str, sort_keys=True).encode()
-        self._actor, self._connection = actor, connection
-        self._action = "connection.preview" if request.format == "json" else "connection.export"
-        self._detail = {
-            "query_sha256": hashlib.sha256(text).hexdigest(),
-            "query_bytes": len(text),
-            "limit": request.limit,
-            "format": request.format,
-        }
-
-    def begin(self) -> Wait:
-        return events.commit(self._actor, self._action, self._connection, result="started", detail=self._detail)
-
-    def count(self) -> None:
-        """Count a read that the source answered, in memory."""
-        uses.note(self._connection.pk, self._actor.organisation_id, self._actor.label)
-
-    def end(self, result: str, code: str = "", **measured: Any) -> None:
-        """What came of it. Nobody waits for that to be written: an end that is lost is written by the sweeper."""
-        detail = {**self._detail, **measured}
-        events.record_behind(self._actor, self._action, self._connection, result=result, code=code, detail=detail)
+def _entry(actor: Actor, connection: Connection, request: Request) -> events.Entry:
+    """A read on record. The query is told by hash and length: its text may hold what nobody should keep."""
+    text = json.dumps(request.query, default=str, sort_keys=True).encode()
+    detail = {
+        "query_sha256": hashlib.sha256(text).hexdigest(),
+        "query_bytes": len(text),
+        "limit": request.limit,
+        "format": request.format,
+    }
+    action = "connection.preview" if request.format == "json" else "connection.export"
+    return events.Entry(actor, action, connection, detail)

@@ -14,12 +14,13 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from django.db import OperationalError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Wait = Callable[[], None]
 Prepare = Callable[[Any], Any]
-_Value = tuple[str, Prepare | None, Callable[[], Any]]
+_Value = tuple[str, Prepare | None, Callable[[], Any] | None, Any]
 
 
 def first(alias: str, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -94,13 +95,24 @@ def _fields(model: type[models.Model], but: tuple[str, ...]) -> list[models.Fiel
 
 @cache
 def _insertion(model: type[models.Model], alias: str) -> tuple[str, list[_Value]]:
-    """The statement and, for each of its values: the attribute, what makes it the driver's, and the default."""
+    """The statement and, for each of its values: the attribute, what makes it the driver's, and its default.
+
+    A default is called anew for each row, or is a constant that the driver takes.
+    """
     quote = connections[alias].ops.quote_name
     fields = list(model._meta.concrete_fields)
     names = ", ".join(quote(str(field.column)) for field in fields)
     marks = ", ".join("%s" for _ in fields)
     sql = f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({marks})"  # noqa: S608
-    return sql, [(field.attname, _preparation(field, alias), field.get_default) for field in fields]
+    return sql, [_value(field, alias) for field in fields]
+
+
+def _value(field: models.Field[Any, Any], alias: str) -> _Value:
+    prepare = _preparation(field, alias)
+    if field.has_default() and callable(field.default):
+        return field.attname, prepare, field.default, None
+    constant = field.get_default()
+    return field.attname, prepare, None, constant if prepare is None or constant is None else prepare(constant)
 
 
 def _preparation(field: models.Field[Any, Any], alias: str) -> Prepare | None:
@@ -110,7 +122,7 @@ def _preparation(field: models.Field[Any, Any], alias: str) -> Prepare | None:
     if isinstance(kind, models.CharField | models.TextField | models.IntegerField):
         return None
     if isinstance(kind, models.JSONField) and kind.encoder is None:
-        return json.dumps  # PostgreSQL reads it as what the column is
+        return _json  # PostgreSQL reads it as what the column is
     if connection.vendor == "postgresql" and isinstance(kind, models.UUIDField | models.DateTimeField):
         return None
     if connection.vendor == "sqlite" and isinstance(kind, models.UUIDField):
@@ -118,6 +130,13 @@ def _preparation(field: models.Field[Any, Any], alias: str) -> Prepare | None:
     if isinstance(kind, models.DateTimeField):
         return connection.ops.adapt_datetimefield_value
     return lambda value: field.get_db_prep_save(value, connections[alias])
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a large integer, or half of a surrogate pair
+        return json.dumps(value)
 
 
 def _hex(value: UUID) -> str:
@@ -129,8 +148,14 @@ def _insertion_of(
 ) -> tuple[str, list[Any]]:
     sql, fields = _insertion(model, connection.alias)
     row = []
-    for name, prepare, default in fields:
-        value = values[name] if name in values else default()
+    for name, prepare, default, constant in fields:
+        if name in values:
+            value = values[name]
+        elif default is not None:
+            value = default()
+        else:
+            row.append(constant)
+            continue
         row.append(value if prepare is None or value is None else prepare(value))
     return sql, row
 

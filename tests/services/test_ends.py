@@ -32,7 +32,7 @@ def keeping(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def end(tenant: Tenant, row: Any, code: str = "", actor: Any = None) -> None:
     actor = actor or tenant.actor("viewer")
-    events.record_behind(actor, "connection.preview", row, result="ok", code=code, detail={"rows": 3})
+    events.Entry(actor, "connection.preview", row, {"limit": 5}).end("ok", code, rows=3)
 
 
 def written() -> list[Event]:
@@ -54,7 +54,7 @@ def test_ends_are_written_together_each_with_the_moment_it_was_of(
         ends.write()
     first, second = written()
     assert [first.organisation_id, second.organisation_id] == [acme.organisation.pk, globex.organisation.pk]
-    assert [first.object_id, first.result, first.detail] == [str(row.pk), "ok", {"rows": 3}]
+    assert [first.object_id, first.result, first.detail] == [str(row.pk), "ok", {"limit": 5, "rows": 3}]
     assert kept - timedelta(seconds=10) < first.at <= second.at <= kept
     ends.write()
     assert len(written()) == 2

@@ -45,7 +45,7 @@ def test_other_ports_and_hosts_stay_open(deployed):
 def test_its_own_name_is_no_source_and_other_names_are(deployed):
     with pytest.raises(EgressDeniedError):
         deployed.reach("Catalogue.example.", 443, Deadline.after(5))
-    assert own.names() == ("catalogue.example",)
+    assert own.look().names == ("catalogue.example",)
 
 
 def test_no_password_of_an_own_service_is_in_the_policy(deployed):

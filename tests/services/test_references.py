@@ -168,7 +168,7 @@ def test_a_vault_is_https_and_only_in_development_http_on_this_machine(url: str,
 
 def test_no_connection_leads_to_the_vault(settings: Any) -> None:
     settings.CATALOG_VAULT_URL = "https://127.0.0.1:8200"
-    assert Opening.parse("127.0.0.1/32:8200") in own.places()
+    assert Opening.parse("127.0.0.1/32:8200") in own.look().places
 
 
 # Who may name it ---------------------------------------------------------------------------------------------------
