@@ -66,6 +66,8 @@ REFUSED = [
     "from query_table('ledger')",
     "from duckdb_secrets()",
     "from duckdb_settings()",
+    "from pg_settings",
+    "from pg_catalog.pg_settings",
     "from duckdb_databases()",
     "from duckdb_databases",
     "from main.pragma_database_list",

@@ -121,6 +121,22 @@ def test_a_login_that_may_write_changes_nothing(writer, ledger, text):
     assert not Path(FILE).exists()
 
 
+@pytest.mark.parametrize("text", [text for text in WRITES if "into" in text and FILE in text])
+def test_a_login_that_may_write_files_writes_none(mariadb, ledger, text):
+    """Where such a login is allowed after all, nothing of the server's stands in the way: the look at the text does."""
+    ledger.execute(f"create or replace user filer identified by '{PASSWORD}'")
+    ledger.execute("grant select, file on *.* to filer")
+    Path(FILE).unlink(missing_ok=True)
+    adapter = adapter_of(mariadb, user="filer", password=PASSWORD, allow_unsafe_roles=True)
+    try:
+        with pytest.raises((NotAQueryError, QueryError)):
+            read(adapter, text)
+    finally:
+        adapter.close()
+        ledger.execute("drop user filer")
+    assert not Path(FILE).exists()
+
+
 @pytest.mark.parametrize(
     "text",
     ["select sleep(60)", "select benchmark(1000000000000, md5('x'))", "select get_lock('held', 60), sleep(60)"],

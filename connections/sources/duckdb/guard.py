@@ -43,7 +43,7 @@ _DENIED_FUNCTIONS = frozenset(
     {"write_log", "current_setting", "getenv", "which_secret", "json_execute_serialized_sql", "nextval", "setseed"}
 )
 _DENIED_TABLES = frozenset(
-    {"duckdb_databases", "duckdb_logs", "duckdb_secrets", "duckdb_settings", "pragma_database_list"}
+    {"duckdb_databases", "duckdb_logs", "duckdb_secrets", "duckdb_settings", "pg_settings", "pragma_database_list"}
 )
 
 
