@@ -8,7 +8,8 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.admin import UserAdmin
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -16,9 +17,18 @@ from connections.adapters.egress import Opening
 from connections.adapters.registry import registry
 from connections.admin.tenant import PlatformAdmin
 from connections.models import Organisation
-from connections.services import budgets, standing, tenancy, visits
+from connections.services import budgets, people, standing, tenancy, visits
 from connections.services.errors import KeyAway
 from connections.services.references import Pattern
+
+
+TOLD = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "is_superuser")
+"""What the record tells of a person, before and after."""
+
+
+def _asking(request: HttpRequest) -> tuple[str, str | None]:
+    """The request's id and its caller's address, for the record."""
+    return getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None
 
 
 class LinesField(forms.CharField):
@@ -152,7 +162,7 @@ class OrganisationAdmin(PlatformAdmin):
         wanted["budgets"] = form.own_budgets()
         suspended = values["suspended"]
         wanted["suspended_at"] = (obj.suspended_at or timezone.now()) if suspended else None
-        asking = (getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None)
+        asking = _asking(request)
         if not change:
             made = tenancy.found(request.user, form.planned, *asking)
             obj.pk, obj.slug = made.pk, made.slug
@@ -185,9 +195,23 @@ class PersonAdmin(PlatformAdmin, UserAdmin):  # type: ignore[type-arg]
     readonly_fields = ("last_login", "date_joined")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """As stock. Whoever is made inactive, or no superuser any more, loses what runs for them."""
+        """As stock, on record. Whoever is made inactive, or no superuser any more, loses what runs for them."""
         super().save_model(request, obj, form, change)
+        told = [name for name in form.changed_data if name in TOLD]
+        changes = {name: [form.initial.get(name), form.cleaned_data[name]] for name in told}
+        people.record(request.user, obj, "person.change" if change else "person.add", changes, *_asking(request))
         standing.watch.doubt()
+
+    @transaction.atomic
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        page: HttpResponse = super().user_change_password(request, id, form_url)
+        return page
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """As stock. The page for a new password saves without ``save_model``, and then comes here."""
+        if request.resolver_match is not None and request.resolver_match.url_name == "auth_user_password_change":
+            people.record(request.user, obj, "person.password", {}, *_asking(request))
+        return super().log_change(request, obj, message)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody: a person is made inactive, and the record still names them."""

@@ -20,8 +20,10 @@ def _require_text(text: str) -> str:
 def _require_characters(text: str) -> str:
     if "\0" in text:
         raise ValueError("The text holds a NUL character.")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("The text holds half a character (a lone surrogate).")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("The text holds half a character (a lone surrogate).") from None
     return text
 
 

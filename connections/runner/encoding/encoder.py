@@ -104,7 +104,7 @@ def mend(value: Any) -> Any:
 
 def mended(text: str) -> str:
     """``text`` with halves of surrogate pairs replaced by U+FFFD: no encoding of Unicode has them."""
-    return _SURROGATES.sub("�", text)
+    return text if text.isascii() else _SURROGATES.sub("�", text)
 
 
 def _texts(value: Any) -> Iterator[str]:

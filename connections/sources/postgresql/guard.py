@@ -23,7 +23,7 @@ from connections.adapters.contract import Column, Row
 from connections.adapters.errors import AdapterError, DeadlineError, ProtocolError, UnreachableError
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import Window
-from connections.sources.postgresql.book import CATALOGUE_QUERY, CATALOGUE_QUERY_13, Book
+from connections.sources.postgresql.book import CATALOGUE_QUERY, CATALOGUE_QUERY_13, Book, Reading
 from connections.sources.postgresql.rejected import Rejected, of_libpq, own_question
 from connections.sources.postgresql.types import context
 from connections.sources.postgresql.values import Bound
@@ -271,17 +271,21 @@ class Session:
     # Rows ------------------------------------------------------------------------------------------------------
 
     def _loaded(self, result: PGresult, deadline: Deadline, *, more: bool) -> Rows:
-        self._learn(self._book.unknown(result), deadline)
+        reading = self._reading(result, deadline)
         try:
-            rows = self._rows(result)
+            rows = self._rows(result, reading)
         except ProtocolError:  # a row type may have been altered since it was looked up
             self._book = Book()
-            self._learn(self._book.unknown(result), deadline)
-            rows = self._rows(result)
-        return Rows(self._book.read(result).columns, rows, more)
+            reading = self._reading(result, deadline)
+            rows = self._rows(result, reading)
+        return Rows(reading.columns, rows, more)
 
-    def _rows(self, result: PGresult) -> list[Row]:
-        conversions = self._book.read(result).conversions
+    def _reading(self, result: PGresult, deadline: Deadline) -> Reading:
+        self._learn(self._book.unknown(result), deadline)
+        return self._book.read(result)
+
+    def _rows(self, result: PGresult, reading: Reading | None = None) -> list[Row]:
+        conversions = (reading or self._book.read(result)).conversions
         self._transformer.set_pgresult(result)
         try:
             if not conversions:
