@@ -21,7 +21,6 @@ from connections.services import budgets, people, standing, tenancy, visits
 from connections.services.errors import KeyAway
 from connections.services.references import Pattern
 
-
 TOLD = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "is_superuser")
 """What the record tells of a person, before and after."""
 
