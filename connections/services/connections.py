@@ -163,7 +163,7 @@ def update(
     if change.probe is not None and change.probe != connection.probe:
         plain["probe"] = probes.checked(sources.find(connection.source), change.probe)
     require_version(connection, if_match, version)
-    draft = _draft(connection, change, always=verify is not None)
+    draft = _draft(actor, action, connection, change, always=verify is not None)
     if draft is not None and verify is not None:
         verify(draft)
     with transaction.atomic():
@@ -250,10 +250,12 @@ def clone(actor: Actor, connection: Connection, name: str | None = None) -> Conn
     return get(actor, copy.slug)
 
 
-def _draft(connection: Connection, change: Change, *, always: bool) -> Draft | None:
+def _draft(actor: Actor, action: str, connection: Connection, change: Change, *, always: bool) -> Draft | None:
     if change.config is None and change.secrets is None and not always:
         return None
-    return drafts.changed(
+    return drafts.changed_by(
+        actor,
+        action,
         sources.editable(connection.source, connection.organisation),
         connection,
         change.config or {},

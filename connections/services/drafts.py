@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from connections.adapters import schema
 from connections.adapters.schema import Nested, Path, Problem, pointer
 from connections.models import Connection, Organisation, Slot
-from connections.services import references, upgrading, vault
+from connections.services import events, references, upgrading, vault
+from connections.services.actor import Actor
 from connections.services.errors import ConfigOutdated, Invalid, Locked, ReentryRequired
 from connections.services.sources import AdapterClass
 
@@ -97,6 +98,17 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
         plain != connection.config or connection.schema_version != model.schema_version,
         secrets_changed,
     )
+
+
+def changed_by(
+    actor: Actor, asked: str, adapter: AdapterClass, connection: Connection, patch: Any, secrets: Any
+) -> Draft:
+    """``changed``, for ``actor`` who ``asked`` for it. A secret that was kept from going elsewhere is on record."""
+    try:
+        return changed(adapter, connection, patch, secrets)
+    except ReentryRequired as exc:
+        events.record(actor, "access.denied", connection, result="denied", code=exc.code, detail={"asked": asked})
+        raise
 
 
 def merge(model: type[BaseModel], stored: Mapping[str, Any], patch: Mapping[str, Any]) -> Nested:

@@ -37,7 +37,8 @@ def test_changed(actor: Actor, connection: Connection, config: Any, secrets: Any
     """Check unsaved edits of a connection, its stored secrets merged under the endpoint rule."""
     actor.require(Role.EDITOR, connection)
     adapter = sources.editable(connection.source, actor.organisation)
-    return test_draft(actor, drafts.changed(adapter, connection, config, secrets), connection)
+    draft = drafts.changed_by(actor, "connection.test", adapter, connection, config, secrets)
+    return test_draft(actor, draft, connection)
 
 
 def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None) -> Report:  # noqa: PT028

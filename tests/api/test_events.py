@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from connections.models import APIKey, Event, Membership
-from connections.services import events
-from tests.catalogue import Tenant, forget_events
+from connections.services import connections, events
+from connections.services.connections import Change
+from tests.catalogue import CANARY, Tenant, forget_events
 
 FILE = {"path": "shop.sqlite3"}
 QUERY = {"query": {"sql": "select 1 as one"}}
@@ -104,6 +105,23 @@ def test_a_forbidden_attempt_is_on_the_organisations_record(acme: Tenant) -> Non
     event = Event.objects.get()
     assert (event.object_label, event.detail) == ("Shop", {"asked": "PATCH connection"})
     assert event.actor_label.startswith("viewer key")
+
+
+def test_an_attempt_to_send_a_kept_secret_elsewhere_is_on_record(acme: Tenant) -> None:
+    config = {"host": "db.example.com", "database": "d", "user": "u"}
+    change = Change(name="Warehouse", config=config, secrets={"password": CANARY})
+    row = connections.create(acme.actor(), "postgresql", change)
+    forget_events()
+    elsewhere = {"config": {"host": "elsewhere.example.com"}}
+    for answer in (
+        acme.api().patch("connections/warehouse/", elsewhere),
+        acme.api().post("connections/test/", {"connection": "warehouse", **elsewhere}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "reentry_required")
+    assert recorded(acme) == [("access.denied", "denied", "reentry_required")] * 2
+    found = Event.objects.order_by("at")
+    assert [event.detail["asked"] for event in found] == ["connection.update", "connection.test"]
+    assert {(event.object_id, event.actor_label.split(" (")[0]) for event in found} == {(str(row.pk), "editor key")}
 
 
 @pytest.mark.parametrize("kind", ["key", "session"])
