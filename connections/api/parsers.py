@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from rest_framework import parsers
 
@@ -42,9 +42,7 @@ class MergePatchParser(JSONParser):
 def read(body: bytes) -> Any:
     """What a body says. Raises ``Invalid``."""
     try:
-        found = json.loads(
-            body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        found = _DECODER.decode(body.decode())
     except UnicodeDecodeError:
         raise Invalid.at("", "The body is not UTF-8.") from None
     except json.JSONDecodeError as exc:
@@ -92,3 +90,6 @@ class NotANumber(ValueError):
 
 def _refuse_constant(name: str) -> NoReturn:
     raise NotANumber
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import json
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -22,6 +24,8 @@ from connections.runner.reading import read
 AnyAdapter = Adapter[Any, Any]
 
 TABLES: Final = 200
+KEPT_TEXT: Final = 4096
+"""Characters of a query whose model is kept for the next job that asks the same."""
 
 
 def perform(job: Job, adapter: AnyAdapter, deadline: Deadline) -> Iterator[Frame]:
@@ -91,11 +95,21 @@ def tables(adapter: AnyAdapter, arguments: dict[str, Any], deadline: Deadline) -
 
 def query_of(adapter: AnyAdapter, arguments: dict[str, Any]) -> Query:
     """The query as the source's model. Raises ``InvalidError``, which points at what is wrong."""
+    text = json.dumps(arguments["query"])
+    if len(text) > KEPT_TEXT:
+        return _query(adapter.query_class, text)
+    return _kept_query(adapter.query_class, text)
+
+
+def _query(model: type[Query], text: str) -> Query:
     try:
-        return adapter.query_class.model_validate(arguments["query"])
+        return model.model_validate(json.loads(text))
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         raise InvalidError(first["msg"].removeprefix("Value error, "), field=pointer("/query", first["loc"])) from None
+
+
+_kept_query = lru_cache(64)(_query)  # previews come again, and a model cannot be changed
 
 
 def failure(exc: BaseException, job: Job) -> AdapterError:

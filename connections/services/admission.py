@@ -78,7 +78,7 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
             return None
         walls.enter(admitted.actor.organisation_id)
     api_keys.used(admitted.actor.id, row[1], now)
-    return replace(admitted, actor=replace(admitted.actor, request_id=request_id, ip=ip))
+    return Admission(replace(admitted.actor, request_id=request_id, ip=ip), admitted.ground)
 
 
 @cache

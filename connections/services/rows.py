@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -127,8 +128,8 @@ def _preparation(field: models.Field[Any, Any], alias: str) -> Prepare | None:
         return None
     if connection.vendor == "sqlite" and isinstance(kind, models.UUIDField):
         return _hex
-    if isinstance(kind, models.DateTimeField):
-        return connection.ops.adapt_datetimefield_value
+    if connection.vendor == "sqlite" and isinstance(kind, models.DateTimeField) and connection.timezone is UTC:
+        return _in_utc
     return lambda value: field.get_db_prep_save(value, connections[alias])
 
 
@@ -141,6 +142,11 @@ def _json(value: Any) -> str:
 
 def _hex(value: UUID) -> str:
     return value.hex
+
+
+def _in_utc(value: datetime) -> str:
+    """A moment as SQLite has it, as Django writes it too."""
+    return str(value.astimezone(UTC).replace(tzinfo=None))
 
 
 def _insertion_of(

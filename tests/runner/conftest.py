@@ -38,6 +38,7 @@ def local(shared: LocalRunner) -> Asker:
 def own(toy_path: None) -> Iterator[Asker]:
     """A runner of this test's own."""
     runner = LocalRunner()
+    runner.status()  # started: its start would count against the first job's time
     yield Asker(runner)
     runner.close()
 
@@ -49,6 +50,7 @@ def unfiltered(toy_path: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aske
     start, _, main = BOOTSTRAP.rpartition("; ")
     monkeypatch.setattr(processes, "BOOTSTRAP", f"{start}; {absent}; {main}")
     runner = LocalRunner()
+    runner.status()  # started: its start would count against the first job's time
     yield Asker(runner)
     runner.close()
 
@@ -57,6 +59,7 @@ def unfiltered(toy_path: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aske
 def small(toy_path: None) -> Iterator[Asker]:
     """Two workers, of which an organisation may hold one while others wait."""
     runner = LocalRunner(workers=2, share=1, spares=1)
+    runner.status()
     yield Asker(runner)
     runner.close()
 

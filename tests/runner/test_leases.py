@@ -266,6 +266,7 @@ RUNS = """
 @pytest.fixture
 def runner(toy_path: None, folder: Path) -> Iterator[LocalRunner]:
     local = LocalRunner(workers=4, share=4, spares=0, folder=folder)
+    local.status()
     yield local
     local.close()
 

@@ -186,6 +186,7 @@ def test_a_thousand_jobs_leave_no_descriptor_open(own: Asker):
 
 def test_closing_a_runner_leaves_no_process_and_no_folder(toy_path: None):
     local = LocalRunner()
+    local.status()
     asker = Asker(local)
     found = asker.myself()
     running = asker.run(query=toy("sleep", seconds=60))

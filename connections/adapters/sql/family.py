@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from connections.adapters.base import Adapter
@@ -128,6 +129,8 @@ class SQLAdapter(Adapter[SQLConfigT, SQLQuery]):
 
     def bound(self, query: SQLQuery, parameters: dict[str, Any]) -> Statement:
         """The query's text with its parameters bound, in the driver's style."""
+        if not parameters:
+            return _without_parameters(query.sql or "", self.lexis, self.style)
         return bind(query.sql or "", parameters, lexis=self.lexis, style=self.style, arrays=self.arrays)
 
     def tables_seen(self) -> Tables:
@@ -158,6 +161,11 @@ class SQLAdapter(Adapter[SQLConfigT, SQLQuery]):
             self.tables_seen().forget(path)
             error.field = TABLE_FIELD
             raise
+
+
+@lru_cache(64)
+def _without_parameters(text: str, lexis: Lexis, style: Style) -> Statement:
+    return bind(text, {}, lexis=lexis, style=style)
 
 
 SELECTS = frozenset({"select", "with", "values", "table", "from", "("})
