@@ -144,6 +144,7 @@ def test_a_login_that_may_write_files_writes_none(mariadb, ledger, text):
 def test_what_waits_or_burns_ends_at_the_server_with_its_time(mariadb, ledger, text):
     runner = LocalRunner(workers=1, share=1, spares=0)
     try:
+        runner.status()
         settings = mariadb.login() | {"tls": {"mode": "disable"}}
         outcome = attack(runner, "mysql", settings, {"sql": text}, timeout=1)
     finally:
