@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection as database
 from django.utils import timezone
 
 from connections.models import Connection, ConnectionSecrets, Event, Slot
@@ -411,6 +412,21 @@ def test_a_promotion_of_what_somebody_staged_anew_meanwhile_is_refused(acme: Ten
     with pytest.raises(VersionConflict):
         rotation.promote(acme.actor(), row)
     assert stored(acme, row) == {"password": "first"}
+
+
+def test_a_connection_that_is_loaded_while_it_is_promoted_is_not_taken_for_a_locked_one(acme: Tenant) -> None:
+    row = passed(acme, elsewhere(acme))
+    waiting = [lambda: rotation.promote(acme.actor(), row)]
+
+    def between_the_row_and_its_secrets(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if waiting and 'FROM "connections_connectionsecrets"' in sql:
+            waiting.pop()()
+        return execute(sql, params, many, context)
+
+    with database.execute_wrapper(between_the_row_and_its_secrets):
+        found = load(acme, row)
+    assert not waiting
+    assert (vault.problem(found), vault.unseal(found)) == (None, {"password": "second"})
 
 
 def test_a_read_that_began_before_a_promotion_goes_on_with_the_new_secrets(acme: Tenant) -> None:
