@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from django.db import OperationalError, transaction
 from django.db import connection as database
+from django.db import connections as databases
 from django.utils import timezone
 
 from connections.models import Connection, ConnectionSecrets, Event, Slot
@@ -581,6 +585,33 @@ def test_rekeying_seals_every_slot_anew(acme: Tenant) -> None:
     assert list(acme.organisation.keys.values_list("version", flat=True)) == [2]
     row = rotation.rollback(acme.actor(), load(acme, row))
     assert (stored(acme, row), kept(row)) == ({"password": "first"}, ["current", "previous"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rekeying_waits_for_a_save_in_the_middle_and_is_no_deadlock_with_it(acme: Tenant) -> None:
+    row = promoted(acme, elsewhere(acme))
+    began, failures = threading.Event(), []
+
+    def rekey() -> None:
+        began.set()
+        try:
+            list(renewing.rekey(acme.organisation))
+        except OperationalError as exc:
+            failures.append(exc)
+        finally:
+            databases.close_all()
+
+    other = threading.Thread(target=rekey)
+    with transaction.atomic():  # as a save does: the connection, then one slot after the other
+        held = Connection.objects.select_for_update().get(pk=row.pk)
+        vault.seal(held, {"password": "third"}, {"password": "2026-01-01T00:00:00Z"}, changed=True)
+        other.start()
+        began.wait(10)
+        time.sleep(1)  # time to reach the rows
+        slots.settle(held, secrets_changed=True)
+    other.join(30)
+    assert not failures
+    assert stored(acme, row) == {"password": "third"}
 
 
 def test_erasing_the_keys_ends_what_is_pending_and_previous(acme: Tenant) -> None:

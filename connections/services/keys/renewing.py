@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from django.db import transaction
 from django.db.models import QuerySet
 
-from connections.models import ConnectionSecrets, Organisation, OrganisationKey
+from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey
 from connections.sealing import organisation_keys
 from connections.sealing.errors import KeyUnavailable, SealError
 from connections.sealing.keyring import KeyRing
@@ -42,7 +42,7 @@ def rekey(organisation: Organisation, *, batch: int = BATCH, dry_run: bool = Fal
         left = 0
         for rows in _batches(_older(organisation, target), batch):
             swaps = _resealed(organisation, rows, keys, target)
-            moved = len(swaps) if dry_run else _store(organisation, target, swaps)
+            moved = len(swaps) if dry_run else _store(organisation, target, rows, swaps)
             left += len(rows) - len(swaps)
             total += Progress(moved, len(swaps) - moved)
             yield Progress(total.moved, total.changed, left)
@@ -140,8 +140,19 @@ def _reseal(
     )
 
 
-def _store(organisation: Organisation, target: organisation_keys.OrganisationKey, swaps: list[Swap]) -> int:
+def _store(
+    organisation: Organisation,
+    target: organisation_keys.OrganisationKey,
+    rows: Sequence[ConnectionSecrets],
+    swaps: list[Swap],
+) -> int:
+    """Write ``swaps``, of some of ``rows``. Their connections are locked first, as by everybody who saves secrets.
+
+    Otherwise this and a save could each hold one slot of a connection and wait for the other's.
+    """
+    held = Connection.objects.select_for_update(no_key=True).filter(pk__in={row.connection_id for row in rows})
     with transaction.atomic():
+        list(held.order_by("pk").values_list("pk", flat=True))
         moved = swap(ConnectionSecrets, swaps)
         if moved:
             detail = {"version": target.version, "secrets": moved}
