@@ -11,7 +11,10 @@ from connections.sealing.openbao import require_address
 
 load()
 
-PRODUCTION = env.str("CATALOG_ENV", default="production") == "production"
+_KIND = env.str("CATALOG_ENV", default="production")
+if _KIND not in ("production", "development"):
+    raise ImproperlyConfigured(f"CATALOG_ENV is {_KIND!r}. Set it to production or development.")
+PRODUCTION = _KIND == "production"
 DEBUG = env.bool("CATALOG_DEBUG", default=False)
 SECRET_KEY = required("CATALOG_SECRET_KEY", "Django signs sessions with it: at least 50 random characters.")
 ALLOWED_HOSTS = env.list("CATALOG_ALLOWED_HOSTS", default=[])
@@ -78,6 +81,9 @@ if PRODUCTION and CATALOG_EGRESS_LOOPBACK:
     raise ImproperlyConfigured(
         "CATALOG_EGRESS_LOOPBACK must be off in production: it lets customers reach the catalogue's own host."
     )
+
+if PRODUCTION and CATALOG_RUNNER == "inline":
+    raise ImproperlyConfigured("CATALOG_RUNNER must not be inline in production: it isolates nothing.")
 
 INSTALLED_APPS = [
     "connections.apps.AdminConfig",

@@ -72,6 +72,8 @@ def test_djangos_check_of_a_deployment_is_clean(tmp_path: Path) -> None:
     [
         ({"CATALOG_DEBUG": "1"}, "CATALOG_DEBUG must be off in production"),
         ({"CATALOG_EGRESS_LOOPBACK": "1"}, "CATALOG_EGRESS_LOOPBACK must be off in production"),
+        ({"CATALOG_ENV": "Production", "CATALOG_EGRESS_LOOPBACK": "1"}, "CATALOG_ENV is 'Production'"),
+        ({"CATALOG_RUNNER": "inline"}, "CATALOG_RUNNER must not be inline in production"),
         ({"CATALOG_SECRET_KEY": ""}, "CATALOG_SECRET_KEY is not set"),
         ({"CATALOG_ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS must not be empty"),
     ],

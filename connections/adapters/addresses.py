@@ -46,7 +46,9 @@ METADATA: tuple[Network, ...] = tuple(
         "100.100.100.200/32",
         "192.0.0.192/32",
         "168.63.129.16/32",
-        "fd00:ec2::254/128",
+        "fd00:ec2::/32",  # Amazon: metadata at ::254, pods' credentials at ::23
+        "fd20:ce::254/128",  # Google
+        "fd00:42::42/128",  # Scaleway
         "fe80::/10",
         "::/128",
         "0.0.0.0/8",

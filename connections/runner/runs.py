@@ -13,7 +13,7 @@ import orjson
 
 from connections.adapters.contract import Step, StepName
 from connections.adapters.errors import AdapterError, DeadlineError, WorkerCrashedError, from_dict
-from connections.runner.frames import ORDER, Begun, Chunk, End, Frame, Head, Kind, Ready, StepDone
+from connections.runner.frames import MAX_WORDS, ORDER, Begun, Chunk, End, Frame, Head, Kind, Ready, StepDone
 from connections.runner.jobs import Operation
 from connections.runner.operations import check_fields
 from connections.runner.pool import Pool, Ticket, out_of_time
@@ -23,6 +23,11 @@ SettingsSource = Callable[[], dict[str, Any]]
 
 MARGIN_SECONDS: Final = 0.1
 """How much earlier than the supervisor the worker gives up by itself, so that its own words arrive."""
+SPARE_BYTES: Final = 16 * 1024 * 1024
+"""What a body may be longer than twice its budget: rows are counted, and what a format writes around them is not."""
+_NOT_TOLD: Final = (ValueError, TypeError, KeyError, AttributeError)
+"""What comes of a frame that is not as a worker makes it."""
+_SAID: Final = (Kind.CHUNK, Kind.HEAD, Kind.END, Kind.ERROR, Kind.STEP, Kind.PLAN)
 
 
 class Run(ABC):
@@ -72,6 +77,8 @@ class WorkerRun(Run):
         self._fit = False
         self._plan: list[StepName] | None = None
         self._done: list[dict[str, Any]] = []
+        self._given = False
+        self._words = self._body = 0
 
     def close(self) -> None:
         super().close()
@@ -107,17 +114,17 @@ class WorkerRun(Run):
                 kind, payload = worker.channel.receive(ticket.until)
                 if ticket.error is not None:
                     raise ticket.error
-                if kind is Kind.NEED:
+                if kind is Kind.NEED and not self._given:
+                    self._given = True
                     self._hand_over(worker)
                 elif kind is Kind.LISTENER:
                     worker.dial(payload, ticket.until)
-                elif kind is Kind.PLAN:
-                    self._plan = [StepName(name) for name in orjson.loads(payload)]
-                elif kind in (Kind.END, Kind.ERROR):
-                    yield self._over(worker, kind, payload)
-                    return
-                elif kind in (Kind.HEAD, Kind.CHUNK, Kind.STEP):
-                    yield self._frame(kind, payload)
+                elif kind in _SAID:
+                    frame = self._heard(worker, kind, payload)
+                    if frame is not None:
+                        yield frame
+                    if isinstance(frame, End):
+                        return
                 else:
                     worker.hear(kind)  # done with resetting after the job before
                     worker.settled = False
@@ -153,25 +160,51 @@ class WorkerRun(Run):
         except (EOFError, TimeoutError):
             pass  # it waited as long as it had
 
-    def _frame(self, kind: Kind, payload: bytes) -> Frame:
-        match kind:
-            case Kind.CHUNK:
-                return Chunk(payload)
-            case Kind.STEP:
-                self._done.append(orjson.loads(payload))
-                return StepDone(self._done[-1])
-        return Head(**orjson.loads(payload))
+    def _heard(self, worker: Worker, kind: Kind, payload: bytes) -> Frame | None:
+        """What a caller hears of a frame. Raises ``WorkerCrashedError`` for one that no worker of ours sends.
 
-    def _over(self, worker: Worker, kind: Kind, payload: bytes) -> Frame:
+        A worker keeps to its budget and tells things as they are. One that a plug-in or a broken driver has taken over
+        does not, and is ended before it is felt here.
+        """
+        try:
+            return self._chunk(payload) if kind is Kind.CHUNK else self._told(worker, kind, payload)
+        except _NOT_TOLD:
+            raise _untrue() from None
+
+    def _chunk(self, payload: bytes) -> Chunk:
+        self._body += len(payload)
+        if self._body > 2 * self._ticket.job.budget.bytes + SPARE_BYTES:
+            raise _untrue()
+        return Chunk(payload)
+
+    def _told(self, worker: Worker, kind: Kind, payload: bytes) -> Frame | None:
+        self._words += len(payload)
+        if self._words > 2 * MAX_WORDS:
+            raise _untrue()
+        told = orjson.loads(payload)
+        match kind:
+            case Kind.PLAN:
+                self._plan = [StepName(name) for name in told]
+                return None
+            case Kind.HEAD:
+                return Head(list(told["columns"]), str(told["content_type"]))
+            case Kind.STEP:
+                StepName(told["name"])
+                self._done.append(told)
+                return StepDone(told)
+        return self._over(worker, kind, told)
+
+    def _over(self, worker: Worker, kind: Kind, content: dict[str, Any]) -> Frame:
         """The answer is whole: the worker serves on before the caller has read it."""
-        content = orjson.loads(payload)
         if kind is Kind.ERROR:
-            refusal = worker.leave.refusal(content["error"]["code"])
-            self._let_go(fit=content["fit"])
-            raise refusal or from_dict(content["error"])
-        self._let_go(fit=True)
+            error, fit = from_dict(content["error"]), content["fit"] is True
+            refusal = worker.leave.refusal(error.code)
+            self._let_go(fit=fit)
+            raise refusal or error
+        content = dict(content)
         if "stats" in content:
             content["stats"]["queue_ms"] = round(self._queue_ms, 3)
+        self._let_go(fit=True)
         return End(content)
 
     def _let_go(self, *, fit: bool) -> None:
@@ -187,6 +220,10 @@ class WorkerRun(Run):
         # Time that ran out in a step is the source's failure; a worker that died says nothing about the source.
         fields["ok"] = False if isinstance(error, DeadlineError) and self._plan is not None else None
         return fields
+
+
+def _untrue() -> WorkerCrashedError:
+    return WorkerCrashedError("The worker answered as none does, and was ended.")
 
 
 def _crashed(worker: Worker) -> WorkerCrashedError:

@@ -19,6 +19,7 @@ import pytest
 from connections.adapters.egress import EgressPolicy
 from connections.adapters.registry import discover
 from connections.runner import realms
+from connections.runner.frames import Kind
 from connections.runner.supervisor import LocalRunner
 from tests.hostile.attack import GRACE, SECRET, Outcome, attack
 from tests.hostile.evil import SITE
@@ -227,12 +228,38 @@ def test_what_never_returns_is_gone_at_its_deadline(world: World, do: str):
 
 
 @pytest.mark.parametrize(
-    ("do", "code"), [("garble", "worker_crashed"), ("vanish", "worker_crashed"), ("flood", "deadline")]
+    ("do", "code"), [("garble", "worker_crashed"), ("vanish", "worker_crashed"), ("flood", "worker_crashed")]
 )
 def test_a_worker_that_lies_to_its_supervisor_is_ended(world: World, do: str, code: str):
     outcome = world.attack(do, timeout=2)
     assert outcome.code == code
     assert gone(int(dict(rows(outcome))["pid"]), GRACE)
+
+
+FRAMES = {
+    "no JSON": (Kind.HEAD, b"{"),
+    "no columns": (Kind.HEAD, b"{}"),
+    "a list": (Kind.HEAD, b"[]"),
+    "an end that is none": (Kind.END, b"[1]"),
+    "an error that is none": (Kind.ERROR, b"null"),
+    "an error without a word": (Kind.ERROR, b"{}"),
+    "a step of no check": (Kind.PLAN, b'["nonsense"]'),
+    "deep": (Kind.END, b"[" * 10_000),
+    "a job": (Kind.JOB, b""),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_that_no_worker_sends_ends_the_worker(world: World, name: str):
+    kind, payload = FRAMES[name]
+    outcome = world.attack("say", frames=[[int(kind), payload.decode()]])
+    assert outcome.code == "worker_crashed", outcome.told
+
+
+def test_the_settings_are_given_once(world: World):
+    """Each time, they are unsealed, and asked of a vault where they are kept in one."""
+    outcome = world.attack("say", frames=[[int(Kind.NEED), ""]] * 1000)
+    assert outcome.code == "worker_crashed", outcome.told
 
 
 def test_what_it_prints_is_heard_by_nobody(world: World, capfd: pytest.CaptureFixture[str]):

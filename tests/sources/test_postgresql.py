@@ -372,6 +372,17 @@ def test_a_query_past_its_deadline_ends_at_the_server(shop, adapter):
         wait_until(lambda: running(connection) == 0)
 
 
+@pytest.mark.parametrize("offset", [0, 60])
+def test_no_text_lifts_the_servers_time_out(shop, adapter, offset):
+    """``set_config`` holds from the next command on: from the second fetch, and from the fetch after a move."""
+    off = "set_config('statement_timeout', '0', false), set_config('client_connection_check_interval', '0', false)"
+    text = f"select {off}, case when n > {offset or 600} then pg_sleep(60)::text end from generate_series(1, 1000) n"
+    with pytest.raises(DeadlineError):
+        read(adapter, text, seconds=1, limit=900, offset=offset)
+    with postgres.connect(shop) as connection:
+        wait_until(lambda: running(connection) == 0)
+
+
 def test_a_closed_connection_ends_its_query_at_the_server(shop):
     """What a killed worker leaves: the statement's own time-out is far off."""
     adapter = adapter_of(shop)

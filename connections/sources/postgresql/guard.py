@@ -92,7 +92,7 @@ class Session:
             result = self._walked(commands, window.skip, fetch, deadline)
         else:
             if window.skip:
-                commands.append(_move(window.skip))
+                commands += [_move(window.skip), *self._limits(deadline)]
             result = self._run([*commands, fetch], deadline, whole=whole)
         more = not whole and result.ntuples == ONE_BURST
         if not more:
@@ -107,10 +107,10 @@ class Session:
             while left and result.command_tuples == MOST_MOVED:
                 deadline.require()
                 step = min(left, MOST_MOVED)
-                self._send([_move(step)], deadline)
+                self._send([*self._limits(deadline), _move(step)], deadline)
                 result = self._answer(deadline)
                 left -= step
-            self._send([fetch], deadline)
+            self._send([*self._limits(deadline), fetch], deadline)
             return self._answer(deadline)
         except (Rejected, DeadlineError):
             self.end(deadline)
@@ -135,7 +135,7 @@ class Session:
 
     def _ask(self, left: int, average: float, deadline: Deadline) -> int:
         count = min(left, MOST_ROWS, max(1, int(BATCH_BYTES / max(average, 1.0))))
-        self._send([(b"fetch forward %d from _preview" % count, None, None)], deadline)
+        self._send([*self._limits(deadline), (b"fetch forward %d from _preview" % count, None, None)], deadline)
         return count
 
     def end(self, deadline: Deadline) -> None:
@@ -187,11 +187,8 @@ class Session:
         """Send ``commands`` in a guarded transaction and return the last one's answer."""
         self.end(deadline)
         self.settle(deadline)
-        timeout = max(1, int((deadline.require() - MARGIN) * 1000))
-        before: list[Command] = [
-            (b"begin isolation level repeatable read read only", None, None),
-            (b"set local statement_timeout = %d" % timeout, None, None),
-        ]
+        begin: Command = (b"begin isolation level repeatable read read only", None, None)
+        before = [begin, *self._limits(deadline)]
         self._open = True
         self._send(before + commands, deadline, end=whole)
         try:
@@ -199,6 +196,14 @@ class Session:
         except Rejected:
             self.end(deadline)
             raise
+
+    def _limits(self, deadline: Deadline) -> list[Command]:
+        """The server's own time-out for the next command, which is armed as it begins.
+
+        A text may call ``set_config``: what it sets holds from its next command on, and so is set back before that.
+        """
+        timeout = max(1, int((deadline.require() - MARGIN) * 1000))
+        return [(b"set local statement_timeout = %d" % timeout, None, None)]
 
     def _send(self, commands: list[Command], deadline: Deadline, *, end: bool = False) -> None:
         if self._pg.pipeline_status == pq.PipelineStatus.OFF:

@@ -299,6 +299,23 @@ def flood(given: Given) -> Deeds:
     yield "never", ""
 
 
+def say(given: Given) -> Deeds:
+    """Frames of the attacker's choice, before a worker's own."""
+    line = next(file for file in range(64) if _is_socket(file))
+    os.set_blocking(line, True)
+    for kind, payload in given["frames"]:
+        os.write(line, bytes([kind]) + len(payload).to_bytes(4, "little") + payload.encode())
+    time.sleep(3600)
+    yield "never", ""
+
+
+def _is_socket(file: int) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{file}").startswith("socket")
+    except OSError:
+        return False
+
+
 def vanish(given: Given) -> Deeds:
     os._exit(0)
     yield "never", ""
