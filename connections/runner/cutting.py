@@ -8,6 +8,7 @@ from typing import Any, Final
 from connections.adapters.contract import Column, Row
 from connections.adapters.errors import TooLargeError
 from connections.adapters.limits import Budget
+from connections.runner import memory
 from connections.runner.encoding.encoder import Encoder, mended, weight
 
 NAMED: Final = 100
@@ -17,6 +18,8 @@ _SLICE_BYTES: Final = 64 * 1024
 """Encode about this much at a time: few rows are encoded twice, and what is made of them stays near the processor."""
 _FIRST_ROWS: Final = 128
 _MOST_ROWS: Final = 4096
+_LARGE: Final = 16 * 2**20
+"""Bytes by which a process has grown that may hold very long cells: the rows of most pages take less."""
 
 
 class Cutter:
@@ -42,12 +45,15 @@ class Cutter:
     def take(self, rows: Sequence[Row]) -> Iterator[bytes]:
         """The body's next pieces: as many of ``rows`` as fit. ``full`` is true once one did not."""
         start = 0
-        if rows and not self.rows:  # nothing was measured yet, and what encodes long rows in C may not survive many
+        if rows and not self.rows:  # nothing was measured yet
             self._step = max(1, min(self._step, _SLICE_BYTES // max(_length(rows[0]), 1)))
+        large = memory.grown() > _LARGE  # what encodes in C may not survive long cells, and they must be found before
         while start < len(rows) and not self.full:
             part = rows[start : start + self._step]
+            if large:
+                part = part[: self._before_a_long_one(part)] or part[:1]
             start += len(part)
-            yield self._take(part)
+            yield self._take_one(part[0]) if len(part) == 1 and self._is_long(part[0]) else self._take(part)
 
     def short_of_rows(self) -> None:
         """Note that more rows were asked for than may be given."""
@@ -67,6 +73,14 @@ class Cutter:
     def clean(self, column: dict[str, Any]) -> dict[str, Any]:
         """A column's members as text that can be encoded."""
         return {key: mended(value) if isinstance(value, str) else value for key, value in column.items()}
+
+    def _is_long(self, row: Row) -> bool:
+        """Whether a cell has more characters, or bytes of binary, than a cell may have bytes."""
+        most = self._budget.cell_bytes
+        return any(isinstance(value, str | bytes) and len(value) > most for value in row)
+
+    def _before_a_long_one(self, rows: Sequence[Row]) -> int:
+        return next((at for at, row in enumerate(rows) if self._is_long(row)), len(rows))
 
     def _take(self, rows: Sequence[Row]) -> bytes:
         prepared = self.encoder.prepare(rows)

@@ -11,6 +11,7 @@ from connections.adapters.config import Query
 from connections.adapters.contract import Notice, Result
 from connections.adapters.errors import TooLargeError
 from connections.adapters.limits import Budget, Deadline
+from connections.runner import memory
 from connections.runner.cutting import Cutter
 from connections.runner.encoding.formats import encoder_for
 from connections.runner.frames import Chunk, End, Frame, Head
@@ -34,6 +35,7 @@ def read(
     """
     asked, offset = int(arguments.get("limit", LIMIT)), int(arguments.get("offset", 0))
     limit = min(asked, budget.rows)
+    memory.before()
     result = adapter.read(
         query,
         dict(arguments.get("parameters") or {}),

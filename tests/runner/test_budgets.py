@@ -103,6 +103,14 @@ def test_a_cell_larger_than_a_frame_arrives_whole(local: Asker):
     assert local.do("cells", n=5_000_000, budget=budget).rows[2] == [2, "x" * 5_000_000]
 
 
+@pytest.mark.parametrize("format_", ["json", "ndjson", "csv"])
+def test_a_cell_that_no_encoder_could_take_becomes_null_wherever_it_stands(local: Asker, format_: str):
+    answer = local.do("cells", n=150_000_000, limit=4, format=format_, cut=True)
+    assert answer.fields["truncated"]["cell_count"] == 1
+    assert [(cell["row"], cell["bytes"]) for cell in answer.fields["truncated"]["cells"]] == [(2, 150_000_000)]
+    assert len(answer.body) < 100
+
+
 def test_an_unknown_format_is_refused(either: Asker):
     with pytest.raises(InvalidError) as caught:
         either.do("count", format="xml")
