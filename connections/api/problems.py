@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
@@ -100,7 +100,7 @@ def of_exception(exc: Exception, rid: str) -> dict[str, Any]:
     for kinds, code, title, detail in _KNOWN:
         if isinstance(exc, kinds):
             return problem(code, title, detail, rid)
-    if isinstance(exc, (OperationalError, InterfaceError)):
+    if isinstance(exc, (OperationalError, InterfaceError, InternalError)):  # the last: it is read-only for a while
         logger.error("The catalogue's database failed", exc_info=exc, extra={"request_id": rid})
         return problem("busy", "The catalogue is busy", "The catalogue's own database does not answer. Try again.", rid)
     logger.error("Unexpected error", exc_info=exc, extra={"request_id": rid})

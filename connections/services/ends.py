@@ -13,10 +13,11 @@ from collections import deque
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connections, router
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections, router
 from django.utils import timezone
 
 from connections.models import Event
+from connections.models.base import uuid7
 from connections.services import walls
 from connections.services.behind import Behind
 from connections.services.rows import insert_many_unsynced
@@ -30,13 +31,14 @@ _WAIT_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
 _kept: deque[dict[str, Any]] = deque()
 _writing = threading.Lock()
+_doubtful = False  # some of what is kept may be written: a commit was sent, and its answer did not come
 
 
 def keep(row: dict[str, Any]) -> bool:
     """Have ``row``, an event's values, written in a moment, as of now. False where the caller must write it."""
     if not settings.CATALOG_ENDS_INTERVAL or len(_kept) >= MOST:
         return False
-    _kept.append({"at": timezone.now(), **row})
+    _kept.append({"id": uuid7(), "at": timezone.now(), **row})
     _behind.call()
     return True
 
@@ -46,26 +48,37 @@ def write() -> None:
 
     What cannot be written now is kept for the next time; what the database never takes is given up. Both are logged.
     """
+    global _doubtful
     if connections[router.db_for_write(Event)].in_atomic_block or not _writing.acquire(timeout=_WAIT_SECONDS):
         return
     try:
         while _kept:
             batch = [_kept.popleft() for _ in range(min(_BATCH, len(_kept)))]
             try:
-                _insert(batch)
-            except (OperationalError, InterfaceError) as exc:
+                _insert(_unwritten(batch) if _doubtful else batch)
+                _doubtful = False
+            except (DatabaseError, InterfaceError) as exc:  # away, read-only, without the right or the table
                 _kept.extendleft(reversed(batch))
+                _doubtful = True
                 _log.warning("%d ends were not recorded, and will be tried again: %s", len(batch), type(exc).__name__)
                 return
     finally:
         _writing.release()
 
 
+def _unwritten(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    with walls.platform():
+        known = set(Event.objects.filter(pk__in=[row["id"] for row in rows]).values_list("pk", flat=True))
+    return [row for row in rows if row["id"] not in known]
+
+
 def _insert(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
     try:
         with walls.platform():
             insert_many_unsynced(Event, rows)
-    except (DataError, IntegrityError) as exc:
+    except (DataError, IntegrityError, ValueError) as exc:  # ValueError: the driver cannot even write it
         if len(rows) == 1:
             _log.error("The end of %s was not recorded: %s", rows[0]["request_id"], type(exc).__name__)
             return

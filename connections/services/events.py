@@ -45,6 +45,7 @@ class Entry:
     def __init__(self, actor: Actor, action: str, thing: Recorded, detail: dict[str, Any]) -> None:
         self._organisation_id = actor.organisation_id
         self._row = _row(actor, action, organisation_id=actor.organisation_id, detail=detail, **_about(thing))
+        self.begun = False
 
     def begin(self) -> Wait:
         """Commit that it started. What is returned waits until no loss of power can undo that.
@@ -53,12 +54,17 @@ class Entry:
         before it.
         """
         with walls.inside(self._organisation_id):
-            return insert_now_sync_later(Event, **self._row, result="started")
+            wait = insert_now_sync_later(Event, **self._row, result="started")
+        self.begun = True
+        return wait
 
     def end(self, result: str, code: str = "", **measured: Any) -> None:
-        """Record in a moment what came of it (``connections.services.ends``), or at once where ends are not kept."""
+        """Record in a moment what came of it (``connections.services.ends``).
+
+        At once where ends are not kept, and where nothing is on record yet: then it never began.
+        """
         row = {**self._row, "result": result, "code": code, "detail": {**self._row["detail"], **measured}}
-        if not ends.keep(row):
+        if not self.begun or not ends.keep(row):
             with walls.inside(self._organisation_id):
                 insert(Event, **row)
 

@@ -138,7 +138,9 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
         )
         head = _head(run, entry)
     except DatabaseError:
-        raise  # no event, no action; and nothing more to be written
+        if entry.begun:
+            entry.end("failed", "busy")
+        raise  # otherwise: no event, no action; and nothing more to be written
     except BaseException as exc:
         entry.end("failed", events.code_of(exc))
         raise

@@ -12,11 +12,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, transaction
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError, transaction
 from django.utils import timezone
 
 from connections.models import Event
+from connections.models.base import uuid7
 from connections.services import ends, events
+from connections.services.rows import insert_many_unsynced
 from tests.catalogue import Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,7 +34,9 @@ def keeping(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def end(tenant: Tenant, row: Any, code: str = "", actor: Any = None) -> None:
     actor = actor or tenant.actor("viewer")
-    events.Entry(actor, "connection.preview", row, {"limit": 5}).end("ok", code, rows=3)
+    entry = events.Entry(actor, "connection.preview", row, {"limit": 5})
+    entry.begun = True  # its start would only be in the way here
+    entry.end("ok", code, rows=3)
 
 
 def written() -> list[Event]:
@@ -84,10 +88,67 @@ def _locked(*args: Any) -> None:
     raise OperationalError("database is locked")
 
 
+class Failing:
+    """The insert, of which one call fails: instead of writing, or after it wrote."""
+
+    def __init__(self, call: int, error: type[Exception], *, after: bool = False) -> None:
+        self._left, self._error, self._after = call, error, after
+
+    def __call__(self, model: Any, rows: Any) -> None:
+        self._left -= 1
+        if self._left or self._after:
+            insert_many_unsynced(model, rows)
+        if not self._left:
+            raise self._error("the server closed the connection")
+
+
+@pytest.mark.parametrize("error", [InternalError, ProgrammingError, InterfaceError])
+def test_no_failure_of_the_database_loses_an_end(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    row = acme.sqlite()
+    for code in ("a", "b"):
+        end(acme, row, code)
+    monkeypatch.setattr(ends, "insert_many_unsynced", Failing(1, error))
+    ends.write()
+    assert not written()
+    ends.write()
+    assert [event.code for event in written()] == ["a", "b"]
+
+
+def test_a_commit_whose_answer_is_lost_doubles_no_end(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = acme.sqlite()
+    for code in ("a", "b"):
+        end(acme, row, code)
+    monkeypatch.setattr(ends, "insert_many_unsynced", Failing(1, OperationalError, after=True))
+    ends.write()
+    end(acme, row, "c")
+    ends.write()
+    assert [event.code for event in written()] == ["a", "b", "c"]
+
+
+def test_what_was_written_one_by_one_is_not_written_again(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = acme.sqlite()
+    end(acme, row, "a")
+    ends._kept.append({**ends._kept[0], "id": uuid7(), "action": None})
+    end(acme, row, "b")
+    # All together, the first, the bad one, the last:
+    monkeypatch.setattr(ends, "insert_many_unsynced", Failing(4, OperationalError))
+    ends.write()
+    assert [event.code for event in written()] == ["a"]
+    ends.write()
+    assert [event.code for event in written()] == ["a", "b"]
+
+
+def test_what_never_began_is_on_record_at_once(acme: Tenant) -> None:
+    events.Entry(acme.actor("viewer"), "connection.preview", acme.sqlite(), {}).end("failed", "throttled")
+    assert [event.code for event in written()] == ["throttled"]
+
+
 def test_an_end_that_the_database_never_takes_holds_up_no_other(acme: Tenant, caplog: pytest.LogCaptureFixture) -> None:
     row = acme.sqlite()
     end(acme, row, "a")
-    ends._kept.append({**ends._kept[0], "action": None})
+    ends._kept.append({**ends._kept[0], "id": uuid7(), "action": None})
     end(acme, row, "b")
     ends.write()
     assert [event.code for event in written()] == ["a", "b"]
