@@ -34,9 +34,9 @@ def main() -> None:
 def measure(source: Server, ca: str, name: str, database_url: str | None) -> None:
     environment = os.environ | {"BENCHMARK_DSN": dsn(source, ca)}
     with (
+        peers.started(source, ca, ("ibis", "toucan")) as others,  # first: servers close connections that are idle
         catalogue(source, database_url, ca=ca) as (web, keys),
         served("benchmarks.trivial:application", "/rows", environment) as trivial,
-        peers.started(source, ca, ("ibis", "toucan")) as others,
     ):
         for rows, where in (("flights", "?flights"), ("small", "")):
             query = {"query": {"sql": f"select * from {rows}"}, "limit": 100}
