@@ -192,6 +192,13 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         """Put the open connection back as if new, for the next job. False when it cannot be: it is closed then."""
         return False
 
+    def abandon(self, deadline: Deadline) -> None:
+        """Have the source end the running query: nobody waits for it. Then this adapter is not used any more.
+
+        It is called wherever the query was interrupted, and what it raises is ignored. Sources that end a query when
+        its connection closes need none.
+        """
+
     def describe_query(self, query: QueryT, parameters: dict[str, Any], deadline: Deadline) -> Description:
         result = self.rows(query, parameters, limit=0, offset=0, count=False, deadline=deadline)
         return Description(result.columns)

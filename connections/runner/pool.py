@@ -166,8 +166,11 @@ class Pool:
             late = [ticket for ticket in self._tickets if ticket.until <= now]
             return late, min((ticket.until for ticket in self._tickets if ticket.until > now), default=None)
 
-    def doomed(self) -> list[Worker]:
-        """Workers to bury: given up, dead while idle, or idle for too long. They are the caller's now."""
+    def doomed(self) -> tuple[list[Worker], bool]:
+        """Workers to bury: given up, dead while idle, or idle for too long. They are the caller's now.
+
+        And whether there are more in a moment, which are about to end what they did.
+        """
         with self._lock:
             long_ago = time.monotonic() - RETIRE_SECONDS
             for worker in [worker for worker in self._idle if worker.idle_since < long_ago or not worker.alive()]:
@@ -177,8 +180,9 @@ class Pool:
             for worker in [worker for worker in self._blank if not worker.alive()]:
                 self._blank.remove(worker)
                 self._doomed.append(worker)
-            found, self._doomed = self._doomed, []
-            return found
+            lingering = [worker for worker in self._doomed if worker.lingers()]
+            found, self._doomed = [worker for worker in self._doomed if worker not in lingering], lingering
+            return found, bool(lingering)
 
     def missing(self) -> int:
         """How many blank workers there should be and are not."""
@@ -303,7 +307,11 @@ class Pool:
             return
         self._bound -= 1
         if worker is not None:
-            worker.kill()  # quick, and its descendants must not outlive the deadline
+            # At the deadline a source stops by itself. What lingers takes memory, and some make many of them.
+            if time.monotonic() < ticket.until and len(self._doomed) < self.workers:
+                worker.stop()
+            else:
+                worker.kill()
             self._doom(worker)
 
     def _doom(self, worker: Worker) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import os
+import select
 import shutil
 import signal
 import socket
@@ -26,10 +27,13 @@ from connections.runner.dialling import Dialler
 from connections.runner.frames import DESCRIPTOR, Channel, Kind
 from connections.runner.leave import Leave
 from connections.runner.realms import Realm
+from connections.runner.stopping import STOP
 from connections.runner.zygote import ANSWER, BOOTSTRAP, BURIAL_SECONDS, BURY, FORK, READY, REQUEST
 
 START_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 1.0
+"""What a worker gets to end its query at the source, before it is killed."""
 PREFIX: Final = "catalog-runner-"
 _BUFFER: Final = 1024 * 1024  # a preview fits: the worker is done before its reader is
 
@@ -50,6 +54,8 @@ class Worker:
         self._sock = sock
         self._pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
         self._status: int | None = None
+        self._stopped_at: float | None = None
+        self._read_out = False
         self._burying = threading.Lock()
         self.channel = Channel(sock, self._pidfd)
 
@@ -57,9 +63,14 @@ class Worker:
         self.forget()
 
     def close(self) -> None:
-        """Close this side's descriptors. Only for the thread that reads them, once it is done with them for good."""
+        """Close this side's descriptors, or have that done when the worker is buried.
+
+        Only for the thread that reads them, once it is done with them for good.
+        """
         with self._burying:  # whoever is killing it uses one
-            self.forget()
+            self._read_out = True
+            if self._stopped_at is None or self._status is not None:
+                self.forget()
 
     def bind(self, realm: Realm, memory: int) -> None:
         """Give this worker to ``realm``, for life, with at most ``memory`` bytes for any of its jobs."""
@@ -116,6 +127,31 @@ class Worker:
             raise InternalError(f"A worker's connections cannot be judged, and it was not used: {exc}") from None
         self.channel.send(Kind.TAKEN, until=until)
 
+    def stop(self) -> None:
+        """Have the worker end what it does at a source on the network, and itself; any other is killed.
+
+        Whoever waits for its frames finds that it is gone. It is killed all the same once it no longer ``lingers``.
+        """
+        if self.realm is None or not self.realm.network or self._pidfd is None:
+            self.kill()
+            return
+        with self._burying:
+            if self._status is not None or self._stopped_at is not None:
+                return
+            self._stopped_at = time.monotonic()
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, STOP)
+
+    def lingers(self) -> bool:
+        """Whether it was told to stop just now and has not ended yet."""
+        if self._stopped_at is None or self._pidfd is None:
+            return False
+        ended = select.poll()
+        ended.register(self._pidfd, select.POLLIN)
+        return time.monotonic() < self._stopped_at + STOP_SECONDS and not ended.poll(0)
+
     def kill(self) -> None:
         """End the worker and its process group now. Whoever waits for its frames finds that it is gone."""
         with self._burying:
@@ -135,6 +171,8 @@ class Worker:
         with self._burying:
             if self._status is None:
                 self._status = self._zygote.bury(self.pid)
+            if self._read_out:
+                self.forget()
             return _cause(self._status)
 
     def forget(self) -> None:

@@ -30,6 +30,7 @@ from connections.runner.runs import Run, SettingsSource, WorkerRun
 __all__ = ["InlineRunner", "LocalRunner", "Run", "Runner", "close_all", "runner"]
 
 TICK_SECONDS: Final = 5.0
+LINGER_SECONDS: Final = 0.02
 
 
 class Runner(Protocol):
@@ -223,13 +224,15 @@ class LocalRunner:
             late, next_deadline = self._pool.overdue()
             for ticket in late:
                 self._pool.expire(ticket)
-            for worker in self._pool.doomed():
+            doomed, more = self._pool.doomed()
+            for worker in doomed:
                 worker.bury()
             try:
                 self._restock()
             except AdapterError:
                 pass  # the next job meets it, and can tell somebody
-            self._next_look = min(next_deadline or math.inf, time.monotonic() + TICK_SECONDS)
+            pause = LINGER_SECONDS if more else TICK_SECONDS
+            self._next_look = min(next_deadline or math.inf, time.monotonic() + pause)
             self._wake.wait(max(self._next_look - time.monotonic(), 0.0))
             self._wake.clear()
 

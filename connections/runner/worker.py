@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -32,12 +33,16 @@ from connections.runner.frames import (
 )
 from connections.runner.jobs import Job, Operation
 from connections.runner.operations import failure, perform
+from connections.runner.stopping import Stopped, listen
 from connections.runner.warm import Loan, WarmAdapters
+
+ABANDON_SECONDS: Final = 0.8
 
 
 def serve(sock: socket.socket, zygote: int, expected: Expected) -> None:
     """Harden this process, say so, and do jobs until the supervisor hangs up. ``zygote`` is the parent's id."""
     channel = Channel(sock)
+    listen()
     try:
         scratch, _ = start(zygote, expected)
         in_force = {**expected.told(), "connects_judged": egress_hook.install()}
@@ -50,7 +55,7 @@ def serve(sock: socket.socket, zygote: int, expected: Expected) -> None:
     try:
         while worker.next():
             pass
-    except EOFError:
+    except (EOFError, Stopped):
         worker.close()
 
 
@@ -130,6 +135,10 @@ class Worker:
                 self._send(frame, whole=whole)
         except (EOFError, TimeoutError):
             raise EOFError from None  # nobody listens, or nobody gave the settings in time
+        except Stopped:
+            if loan is not None:
+                _abandon(loan)
+            return False
         except BaseException as exc:  # noqa: BLE001  drivers in Rust raise past Exception; all must be answered
             if isinstance(exc, MemoryError):
                 isolation.limit_memory(job.budget.memory_bytes + isolation.SPARE_MEMORY)
@@ -176,6 +185,12 @@ class Worker:
                 self._channel.send(Kind.STEP, _words(step))
             case End(fields):
                 self._channel.send(Kind.END, _words(fields))
+
+
+def _abandon(loan: Loan) -> None:
+    """Have the source end what it was asked. Whatever goes wrong there, this process is killed in a moment."""
+    with contextlib.suppress(Exception):
+        loan.adapter.abandon(Deadline.after(ABANDON_SECONDS))
 
 
 def _words(fields: dict[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pymysql
 import pytest
 from pyarrow import parquet
 
@@ -148,6 +149,51 @@ def test_at_the_server_a_cancelled_query_ends(warehouse: Warehouse):
         warehouse.ask("select pg_sleep(60)", job_id="slow")
     canceller.join()
     assert warehouse.works(0)
+
+
+def test_at_the_server_a_cancelled_query_ends_though_its_text_has_it_not_look(warehouse: Warehouse):
+    """With no look for a client that is gone, only a cancel request ends it; its own time-out is far off."""
+    text = (
+        "select set_config('client_connection_check_interval', '0', false), "
+        "case when n > 400 then pg_sleep(60)::text end from generate_series(1, 1000) n"
+    )
+
+    def cancel() -> None:
+        warehouse.works(1)
+        time.sleep(0.3)
+        warehouse.asker.runner.cancel("slow", warehouse.asker.organisation)
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    with pytest.raises(CancelledError):
+        warehouse.ask(text, job_id="slow", limit=1000)
+    canceller.join()
+    assert warehouse.works(0, within=2)
+
+
+def test_at_mariadb_a_cancelled_query_ends(mariadb: PausableServer, local: Asker):
+    local.settings = mariadb.login("reader") | {"tls": {"mode": "disable"}, "retry": {"attempts": 1}}
+
+    def sleeps(expected: int, within: float) -> bool:
+        until = time.monotonic() + within
+        count = "select count(*) from information_schema.processlist where state = 'User sleep'"
+        with closing(pymysql.connect(**mariadb.login("superuser"))) as owner, owner.cursor() as cursor:
+            while cursor.execute(count) and cursor.fetchone() != (expected,):
+                if time.monotonic() > until:
+                    return False
+                time.sleep(0.05)
+        return True
+
+    def cancel() -> None:
+        sleeps(1, within=10)
+        local.runner.cancel("slow", local.organisation)
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    with pytest.raises(CancelledError):
+        local.ask(source="mysql", egress=LOOPBACK, query={"sql": "select sleep(50)"}, job_id="slow")
+    canceller.join()
+    assert sleeps(0, within=2)
 
 
 def test_a_download_of_postgresql_arrives_whole(warehouse: Warehouse):

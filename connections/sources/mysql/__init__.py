@@ -164,6 +164,18 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         self.close()
         return False
 
+    def abandon(self, deadline: Deadline) -> None:
+        """KILL QUERY, from a session of its own: a server that computes does not see that its client is gone."""
+        if self._session is None or not self._logged_in:
+            return
+        running = int(self._session.thread_id())
+        self._deadline = deadline
+        other = self._log_in(deadline)
+        try:
+            other.end(running)
+        finally:
+            other.give_up()
+
     def server(self) -> Server | None:
         if self._session is None:
             return None

@@ -167,6 +167,10 @@ class Session(Connection):  # type: ignore[misc]
         poll.register(self._sock, select.POLLIN)
         return not poll.poll(0)
 
+    def end(self, thread: int) -> None:
+        """End what another session of the same user is at, by the number that the server gave it."""
+        self._command(f"kill query {thread}")
+
     def give_up(self) -> None:
         """Close the socket without a word. The server ends a query when it cannot send its rows."""
         self.stream = None

@@ -170,6 +170,11 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         self.close()
         return False
 
+    def abandon(self, deadline: Deadline) -> None:
+        """A cancel request, on a connection of its own: a text can have the server look for no client that is gone."""
+        if self._session is not None:
+            self._session.connection.cancel_safe(timeout=deadline.require())
+
     def server(self) -> Server | None:
         if self._session is None:
             return None
