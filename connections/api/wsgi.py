@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -45,10 +45,11 @@ class ShortWay:
         started = time.perf_counter()
         key = short.key_of(environ) if self._open else None
         place = _place(environ["PATH_INFO"]) if key is not None and _is_in_order(environ) else None
-        content = self._answer(environ, key, place) if key is not None and place is not None else None
-        if content is None:
+        found = self._answer(environ, key, place) if key is not None and place is not None else None
+        if found is None:
             environ[middleware.STARTED] = started
             return self._usual(environ, start_response)
+        content, finish = found
         start_response(
             "200 OK",
             [
@@ -58,10 +59,12 @@ class ShortWay:
                 *middleware.told(environ["HTTP_X_REQUEST_ID"], started),
             ],
         )
-        return [content]
+        return Sent(content, finish)
 
-    def _answer(self, environ: Environment, key: str, place: tuple[str, str]) -> bytes | None:
-        """The answer; None, and a request as new, where Django must give it."""
+    def _answer(
+        self, environ: Environment, key: str, place: tuple[str, str]
+    ) -> tuple[bytes, Callable[[], None]] | None:
+        """The answer, and what to do once it is sent; None, and a request as new, where Django must answer."""
         length = int(environ["CONTENT_LENGTH"])
         body = environ["wsgi.input"].read(length)
         environ["wsgi.input"] = io.BytesIO(body)
@@ -73,16 +76,25 @@ class ShortWay:
         request_started.send(sender=type(self), environ=environ)
         translation.deactivate()  # this thread may have served a browser with a language of its own
         try:
-            found = short.answer(environ, key, body, *place, environ["HTTP_X_REQUEST_ID"])
+            return short.answer(environ, key, body, *place, environ["HTTP_X_REQUEST_ID"])
         except Exception as exc:  # noqa: BLE001  answered, and logged where that is due, by the usual way
             environ[short.FAILED] = exc
             return None
-        if found is None:
-            return None
-        content, finish = found
-        short.finished(finish)
-        request_finished.send(sender=type(self))
-        return content
+
+
+class Sent:
+    """An answer. The server closes it once it is sent."""
+
+    def __init__(self, content: bytes, finish: Callable[[], None]) -> None:
+        self._content = content
+        self._finish = finish
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+    def close(self) -> None:
+        short.finished(self._finish)
+        request_finished.send(sender=ShortWay)
 
 
 def _is_in_order(environ: Environment) -> bool:
