@@ -61,7 +61,7 @@ def test_an_organisation_reads_that_a_members_password_was_set_by_the_platform(
 ) -> None:
     person = acme.people["admin"]
     assert platform.post(f"{PEOPLE}{person.pk}/password/", sent).status_code == 302
-    event = ("platform (platform)", "acme-admin", {})
+    event: tuple[str, str, dict[str, Any]] = ("platform (platform)", "acme-admin", {})
     assert told("person.password") == {None: [event], "acme": [event]}
     assert PASSWORD not in json.dumps(list(Event.objects.values()), default=str)
     assert "person.password" in [event["action"] for event in acme.api("admin").get("events/").json()["results"]]

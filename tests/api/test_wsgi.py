@@ -82,7 +82,8 @@ class Server:
         whole = b"".join(result)
         if hasattr(result, "close"):
             result.close()
-        return Answered(*told[-1], whole, len(self.django) > before)
+        status, sent = told[-1]
+        return Answered(status, sent, whole, len(self.django) > before)
 
 
 @pytest.fixture

@@ -126,7 +126,12 @@ def test_ndjson_writes_fewer_rows_after_more():
 def test_numbers_in_ndjson_are_those_of_the_other_formats():
     """However deep they are, and however large: one encoder would write 1e20, another 1e+20."""
     columns = [Column("f", ColumnType.FLOAT), Column("a", ColumnType.ARRAY), Column("s", ColumnType.STRUCT)]
-    for rows in ([(1e20, [], {})], [(0.1, [1e20], {})], [(None, [], {"deep": [-1e300]}), (1e-7, [5e-324], {})]):
+    pages: list[list[tuple[Any, ...]]] = [
+        [(1e20, [], {})],
+        [(0.1, [1e20], {})],
+        [(None, [], {"deep": [-1e300]}), (1e-7, [5e-324], {})],
+    ]
+    for rows in pages:
         lines = [to_json(dict(zip("fas", row, strict=True))) + b"\n" for row in rows]
         assert _body("ndjson", columns, rows) == b"".join(lines)
 
