@@ -167,13 +167,14 @@ class Pool:
             return late, min((ticket.until for ticket in self._tickets if ticket.until > now), default=None)
 
     def doomed(self) -> tuple[list[Worker], bool]:
-        """Workers to bury: given up, dead while idle, or idle for too long. They are the caller's now.
+        """Workers to bury: given up, dead or at work while idle, or idle for too long. They are the caller's now.
 
         And whether there are more in a moment, which are about to end what they did.
         """
         with self._lock:
             long_ago = time.monotonic() - RETIRE_SECONDS
-            for worker in [worker for worker in self._idle if worker.idle_since < long_ago or not worker.alive()]:
+            spent = [each for each in self._idle if each.idle_since < long_ago or each.works_on() or not each.alive()]
+            for worker in spent:
                 self._idle.remove(worker)
                 self._bound -= 1
                 self._doomed.append(worker)

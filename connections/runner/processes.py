@@ -34,6 +34,8 @@ START_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 1.0
 """What a worker gets to end its query at the source, before it is killed."""
+IDLE_CPU_SECONDS: Final = 1.0
+"""What a worker may compute between two jobs: it resets adapters, and closes those that nobody came back for."""
 PREFIX: Final = "catalog-runner-"
 _BUFFER: Final = 1024 * 1024  # a preview fits: the worker is done before its reader is
 
@@ -48,6 +50,7 @@ class Worker:
         self.warmths: set[str] = set()
         self.settled = True
         self.idle_since = time.monotonic()
+        self._idle_at_first = (math.nan, 0.0)
         self.leave = Leave()
         self._dialler: Dialler | None = None
         self._zygote = zygote
@@ -91,6 +94,16 @@ class Worker:
         except (EOFError, WorkerCrashedError):
             return False
         return True
+
+    def works_on(self) -> bool:
+        """Whether an idle worker computes as if it had a job; asked now and then, it counts from the first time on.
+
+        Its limit on the processor's time does not do: it raises that for each job, so what runs in it can as well.
+        """
+        used = _computed(self.pid)
+        if self._idle_at_first[0] != self.idle_since:
+            self._idle_at_first = (self.idle_since, used)
+        return used - self._idle_at_first[1] > IDLE_CPU_SECONDS
 
     def introduce(self, until: float = math.inf) -> dict[str, bool]:
         """Wait until the worker is confined; returns what is in force.
@@ -281,6 +294,15 @@ def _python() -> str:
 def _path() -> list[str]:
     """Where this process finds modules, as absolute folders: plug-ins come along."""
     return list(dict.fromkeys(str(Path(entry or ".").absolute()) for entry in sys.path))
+
+
+def _computed(pid: int) -> float:
+    """Seconds that all threads of a process have computed; 0 where the system does not tell, or it has ended."""
+    clock = ~pid << 3 | 2  # of a process, by its id (clock_getcpuclockid(3)): one call, and no file
+    try:
+        return time.clock_gettime(clock)
+    except OSError:
+        return 0.0
 
 
 def _cause(status: int) -> str:

@@ -29,7 +29,7 @@ from connections.runner.runs import Run, SettingsSource, WorkerRun
 
 __all__ = ["InlineRunner", "LocalRunner", "Run", "Runner", "close_all", "runner"]
 
-TICK_SECONDS: Final = 5.0
+TICK_SECONDS: Final = 2.0
 LINGER_SECONDS: Final = 0.02
 
 

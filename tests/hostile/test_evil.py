@@ -227,6 +227,12 @@ def test_what_never_returns_is_gone_at_its_deadline(world: World, do: str):
     assert gone(int(dict(rows(outcome))["pid"]), GRACE)
 
 
+def test_what_computes_on_after_its_job_is_gone_in_seconds(world: World):
+    assert world.found("compute_on") == {"begun": "got away"}
+    assert gone(world.pid, 10)
+    assert not any(gone(pid, 0) for pid in world.pids.values()), "Workers that did nothing were ended too."
+
+
 @pytest.mark.parametrize(
     ("do", "code"), [("garble", "worker_crashed"), ("vanish", "worker_crashed"), ("flood", "worker_crashed")]
 )

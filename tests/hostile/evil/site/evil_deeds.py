@@ -260,6 +260,20 @@ def spin(given: Given) -> Deeds:
     yield str(len(str(7**30_000_000))), "never"
 
 
+def compute_on(given: Given) -> Deeds:
+    """Leave a thread that computes for good, deaf to the kernel's word that its time is over."""
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+    threading.Thread(target=_compute, daemon=True).start()
+    yield "begun", "got away"
+
+
+def _compute() -> None:
+    while True:
+        pass
+
+
 def shout(given: Given) -> Deeds:
     print(given["password"], flush=True)  # noqa: T201  what it means to do
     sys.stderr.write(given["password"])
