@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection as database
 from django.test import Client
 
-from connections.models import Event, Membership, Organisation, Role
+from connections.models import Event, EventSeal, Membership, Organisation, Role, triggers
 from connections.services import api_keys, connections, jobs, tenancy
 from connections.services.actor import Actor
 from connections.services.connections import Change
@@ -105,14 +105,26 @@ def make_tenant(slug: str, name: str) -> Tenant:
     return tenant
 
 
-def forget_events() -> None:
-    """Empty the record, which only the tables' owner can: what follows in a test is then all there is."""
-    if database.vendor != "postgresql":
-        Event.objects.all().delete()
+def guard_the_record(on: bool) -> None:
+    """Take away what keeps events and seals as they are, or bring it back, which only the tables' owner can."""
+    if database.vendor == "sqlite" and on:
+        triggers.stand_again("default")
         return
     with database.cursor() as cursor:
-        cursor.execute("set constraints all immediate")
-        cursor.execute("truncate connections_event")
+        if database.vendor == "sqlite":
+            for name in triggers.final(database):
+                cursor.execute(f"drop trigger if exists {name}")
+            return
+        cursor.execute("set constraints all immediate")  # no table changes while checks are waiting
+        for model in (Event, EventSeal):
+            cursor.execute(f"alter table {model._meta.db_table} {'enable' if on else 'disable'} trigger user")
+
+
+def forget_events() -> None:
+    """Empty the record: what follows in a test is then all there is."""
+    guard_the_record(False)
+    Event.objects.all()._raw_delete("default")
+    guard_the_record(True)
 
 
 @pytest.fixture

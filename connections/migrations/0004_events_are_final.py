@@ -85,6 +85,12 @@ def statements(vendor):
     return [f"{text.strip()}; end" for text in SQLITE.removesuffix("; end\n").split("; end;")]
 
 
+def triggers(vendor):
+    if vendor == "postgresql":
+        return dict.fromkeys(("connections_event_final", "connections_eventseal_final"), POSTGRESQL)
+    return {statement.split()[2]: statement for statement in statements(vendor)}
+
+
 def make(apps, schema_editor):
     for statement in statements(schema_editor.connection.vendor):
         schema_editor.execute(statement, params=None)

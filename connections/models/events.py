@@ -36,8 +36,8 @@ class EventSeal(Identified):
 class Event(Identified):
     """One action. ``actor_label`` and ``object_label`` outlive what they name; ``changes`` never holds a secret.
 
-    ``result`` is ``ok``, ``denied``, ``failed`` or, for work in progress, ``started``. The database lets nobody change
-    an event but to give it, once, its seal and its position in that, from 1.
+    ``result`` is ``ok``, ``denied``, ``failed`` or, for work in progress, ``started``. It arrives unsealed. The
+    database lets nobody change it but to give it, once, its seal and a position in that, from 1, which no other has.
     """
 
     organisation = models.ForeignKey(Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
@@ -70,4 +70,9 @@ class Event(Identified):
             models.Index(fields=["organisation", "-at", "-id"], name="events_newest_first"),
             models.Index(fields=["organisation", "object_id", "-at"], name="events_of_an_object"),
             models.Index(fields=["organisation", "at", "id"], condition=models.Q(seal=None), name="events_unsealed"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["seal", "position"], condition=models.Q(seal__isnull=False), name="one_event_per_position"
+            ),
         ]

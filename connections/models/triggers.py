@@ -11,7 +11,11 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from connections.models import ties
 
-APP, FINAL, TIED = "connections", "0004_events_are_final", "0006_rows_stay_with_their_organisation"
+APP, TIED = "connections", "0006_rows_stay_with_their_organisation"
+FINAL = ("0004_events_are_final", "0008_sealed_batches_are_closed")
+"""The migrations with triggers that keep events and seals as they are. A later one's replaces an earlier one's."""
+ASIDE = "drop trigger if exists connections_event_final_place"
+"""For the one of them that names two tables."""
 
 
 def stand_aside(using: str, plan: list[Any] | None = None, **kwargs: Any) -> None:
@@ -21,6 +25,8 @@ def stand_aside(using: str, plan: list[Any] | None = None, **kwargs: Any) -> Non
         from django.apps import apps
 
         ties.drop(apps, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(ASIDE)
 
 
 def stand_again(using: str, apps: Any = None, **kwargs: Any) -> None:
@@ -31,19 +37,21 @@ def stand_again(using: str, apps: Any = None, **kwargs: Any) -> None:
     from django.apps import apps as current
 
     ties.make(apps or current, connection)
-    if not _applied(connection, FINAL):
-        return
     there = ties.present(connection)
     with connection.cursor() as cursor:
-        for name, statement in final().items():
+        for name, statement in final(connection).items():
             if name not in there:
                 cursor.execute(statement)
 
 
-def final() -> dict[str, str]:
-    """The triggers on SQLite that keep events and seals as they are, by name."""
-    statements: list[str] = import_module(f"{APP}.migrations.{FINAL}").statements("sqlite")
-    return {statement.split()[2]: statement for statement in statements}
+def final(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """The triggers that keep events and seals as they are in this database, by name, with what makes each."""
+    applied = MigrationRecorder(connection).applied_migrations()
+    found: dict[str, str] = {}
+    for name in FINAL:
+        if (APP, name) in applied:
+            found |= import_module(f"{APP}.migrations.{name}").triggers(connection.vendor)
+    return found
 
 
 def missing(using: str) -> list[str]:
@@ -51,11 +59,6 @@ def missing(using: str) -> list[str]:
     from django.apps import apps
 
     connection = connections[using]
-    if not _applied(connection, TIED):
+    if (APP, TIED) not in MigrationRecorder(connection).applied_migrations():
         return []
-    found = ties.missing(apps, connection)
-    return found + sorted(final().keys() - ties.present(connection)) if connection.vendor == "sqlite" else found
-
-
-def _applied(connection: BaseDatabaseWrapper, migration: str) -> bool:
-    return (APP, migration) in MigrationRecorder(connection).applied_migrations()
+    return ties.missing(apps, connection) + sorted(final(connection).keys() - ties.present(connection))

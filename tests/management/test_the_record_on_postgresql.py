@@ -101,6 +101,26 @@ def test_a_login_that_owns_nothing_changes_and_deletes_nothing_of_the_record(
     assert application.ask(f"select count(*) from {table}") == before
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into connections_event select (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid(), "
+        "'position', 6))).* from connections_event e where e.position = 5 limit 1",
+        "update connections_event u set seal_id = s.seal_id, position = 6 from connections_event s "
+        "where u.seal_id is null and s.position = 5 and s.organisation_id = u.organisation_id",
+        "create temp table connections_eventseal (id uuid, events int);"
+        "insert into connections_eventseal select seal_id, 1000 from connections_event where position = 5;"
+        "update connections_event u set seal_id = s.seal_id, position = 1000 from connections_event s "
+        "where u.seal_id is null and s.position = 5 and s.organisation_id = u.organisation_id",
+    ],
+)
+def test_a_login_that_owns_nothing_adds_nothing_to_what_is_sealed(application: Catalogue, statement: str) -> None:
+    with psycopg.connect(application.url, autocommit=True) as connection, pytest.raises(psycopg.Error) as caught:
+        connection.execute(statement.encode())
+    assert caught.value.sqlstate == "23001", caught.value
+    assert "ok" in application.manage(BEFORE, "events", "verify")
+
+
 @pytest.mark.parametrize("setting", ["session_replication_role = replica", "role postgres"])
 def test_no_setting_of_its_session_turns_the_triggers_off(application: Catalogue, setting: str) -> None:
     with psycopg.connect(application.url, autocommit=True) as connection, pytest.raises(psycopg.Error) as caught:

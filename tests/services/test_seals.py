@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,9 +15,8 @@ from connections.models import Event, EventSeal, ties
 from connections.models.base import uuid7
 from connections.services import events, seals, sweeping, verification
 from connections.services.verification import Anchor
-from tests.catalogue import Tenant
+from tests.catalogue import Tenant, guard_the_record
 
-GUARDS = import_module("connections.migrations.0004_events_are_final")
 OTHER_VALUES = {"object_version": 99, "changes": {"x": 1}, "detail": {"x": 1}, "ip": "192.0.2.9"}
 
 
@@ -53,11 +51,7 @@ def chain(acme: Tenant) -> list[Event]:
 @pytest.fixture
 def owner_of_the_tables(chain: list[Event]) -> None:
     """Without the guards, as for whoever owns the tables. The test's end brings them back, as it does all else."""
-    with database.cursor() as cursor:
-        if database.vendor == "postgresql":
-            cursor.execute("set constraints all immediate")  # no table changes while checks are waiting
-        for statement in GUARDS.UNDO[database.vendor]:
-            cursor.execute(statement)
+    guard_the_record(False)
     ties.drop(apps, database)
 
 
@@ -127,8 +121,8 @@ def test_a_deleted_event_is_found(acme: Tenant, chain: list[Event]):
 
 @pytest.mark.usefixtures("owner_of_the_tables")
 def test_another_order_is_found(acme: Tenant, chain: list[Event]):
-    Event.objects.filter(pk=chain[0].pk).update(position=3)
-    Event.objects.filter(pk=chain[2].pk).update(position=1)
+    for event, position in ((chain[0], 9), (chain[2], 1), (chain[0], 3)):
+        Event.objects.filter(pk=event.pk).update(position=position)
     assert verdict(acme).findings == ["Seal 2 or one of its events was changed, or their order was."]
 
 
@@ -201,6 +195,32 @@ def test_the_database_refuses_to_delete_events_and_to_touch_seals(acme: Tenant, 
             rows._raw_delete(rows.db)
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
         EventSeal.objects.update(digest="0" * 64)
+
+
+@pytest.mark.parametrize("position", [None, 1, 4])
+def test_no_event_is_inserted_sealed(acme: Tenant, chain: list[Event], position: int | None):
+    with pytest.raises(DatabaseError, match="arrive unsealed"), transaction.atomic():
+        Event.objects.create(organisation=acme.organisation, action="forged", seal=chain[0].seal, position=position)
+    with pytest.raises(DatabaseError, match="arrive unsealed"), transaction.atomic():
+        Event.objects.create(organisation=acme.organisation, action="forged", position=1)
+    assert verdict(acme).findings == []
+
+
+@pytest.mark.parametrize("position", [0, 1, 3, 4, 1_000_000])
+def test_no_event_comes_to_a_seal_that_has_its_events(acme: Tenant, chain: list[Event], position: int):
+    (event,) = happen(acme, 1)
+    with pytest.raises(DatabaseError, match=r"no more events|one_event_per_position|UNIQUE"), transaction.atomic():
+        Event.objects.filter(pk=event.pk).update(seal=chain[0].seal, position=position)
+    seals.seal()
+    assert verdict(acme).findings == []
+
+
+def test_an_event_that_is_not_sealed_yet_takes_its_seal_and_nothing_else(acme: Tenant, chain: list[Event]):
+    (event,) = happen(acme, 1)
+    made = EventSeal.objects.create(organisation=acme.organisation, number=4, digest="d", events=1)
+    with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+        Event.objects.filter(pk=event.pk).update(seal=made, position=1, actor_label="somebody else")
+    Event.objects.filter(pk=event.pk).update(seal=made, position=1)
 
 
 def test_the_record_of_an_organisation_outlives_it(acme: Tenant, chain: list[Event]):
