@@ -81,16 +81,17 @@ def is_this_host(address: Address) -> bool:
     """Whether ``address`` is one of this machine's: only those can be bound. Sends nothing."""
     if _binds_anything():
         return False
-    return not (address.is_multicast or address.is_unspecified) and _binds(address)
+    return not (address.is_multicast or address.is_unspecified) and binds(address)
 
 
 @cache
 def _binds_anything() -> bool:
     """Whether the system binds addresses that are not its own (``ip_nonlocal_bind``): then binding tells nothing."""
-    return _binds(ipaddress.IPv4Address("192.0.2.1"))
+    return binds(ipaddress.IPv4Address("192.0.2.1"))
 
 
-def _binds(address: Address) -> bool:
+def binds(address: Address) -> bool:
+    """Whether this machine lets a socket have ``address``. Sends nothing."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

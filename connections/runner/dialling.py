@@ -21,18 +21,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from connections.adapters.addresses import LOOPBACK, within
 from connections.adapters.egress import EgressPolicy
 from connections.runner.isolation import messages, notices, sockets, syscalls
 from connections.runner.isolation.notices import Notice
 from connections.runner.isolation.sockets import Place
 from connections.runner.leave import SENDMSG, Leave
+from connections.runner.listening import Listening
 from connections.runner.nameservers import is_nameserver
 
 _LONGEST: Final = 28
+_BIND: Final = syscalls.own("bind")
 _LISTEN: Final = syscalls.own("listen")
 _MOST_UNDER_WAY: Final = 16
-_MOST_LISTENING: Final = 64
 _PAUSE_SECONDS: Final = 0.005
 """What each call of a job waits that makes too many: it must not hold up this process."""
 
@@ -50,7 +50,7 @@ class Dialler:
         self._poll = select.poll()
         self._poll.register(self._listener, select.POLLIN)
         self._under_way: dict[int, Callable[[], bool]] = {}
-        self._listening: dict[int, int] = {}
+        self._listening = Listening(self._pidfd)
         self._guarding = threading.Lock()
         self._held: int | None = None
         self._stopped = False
@@ -99,7 +99,7 @@ class Dialler:
         try:
             self._do(notice)
         except OSError as exc:
-            plain = exc.errno in (errno.EBADF, errno.EINVAL)
+            plain = exc.errno in (errno.EBADF, errno.EINVAL, errno.EADDRNOTAVAIL)
             notices.answer(self._listener, notice, exc.errno if plain and exc.errno else errno.EACCES)
 
     def _do(self, notice: Notice) -> None:
@@ -109,8 +109,12 @@ class Dialler:
         try:
             if sockets.option(sock, socket.SO_DOMAIN) not in (socket.AF_INET, socket.AF_INET6):
                 raise PermissionError("Only sockets of IP lead out.")
-            if notice.number == _LISTEN:
-                self._listen(sock, notice)
+            if notice.number == _BIND:
+                self._listening.bind(sock, self._place(notice))
+                notices.answer(self._listener, notice, 0)
+            elif notice.number == _LISTEN:
+                self._listening.start(notice.arguments[0] & 0xFFFFFFFF, sock, notice.arguments[1])
+                notices.answer(self._listener, notice, 0)
             elif notice.number == SENDMSG:
                 kept = self._send(sock, notice)
             else:
@@ -145,7 +149,7 @@ class Dialler:
         if EgressPolicy.from_dict(self._leave.egress).allows(where.address, where.port):
             yield
             return
-        own = self._own(where)
+        own = self._listening.at(where)
         if own is None:
             self._leave.refused = self._leave.refused or where
             raise PermissionError("This place is not allowed.")
@@ -229,45 +233,6 @@ class Dialler:
             self._poll.unregister(sock)
             del self._under_way[sock]
             os.close(sock)
-
-    def _listen(self, sock: int, notice: Notice) -> None:
-        """Let a worker listen to itself, as its tunnels do: on loopback, where no other worker can connect."""
-        where = sockets.bound(sock)
-        if where is None or not where.port or not within(where.address, LOOPBACK):
-            raise PermissionError("Only loopback is listened on.")
-        if len(self._listening) >= _MOST_LISTENING:
-            for number in list(self._listening):
-                if (still := self._still_listening(number)) is not None:
-                    os.close(still)
-        if len(self._listening) >= _MOST_LISTENING:
-            raise PermissionError("Too many sockets listen.")
-        sockets.listen(sock, min(notice.arguments[1] & 0x7FFFFFFF, 128))
-        self._listening[notice.arguments[0] & 0xFFFFFFFF] = sockets.inode(sock)
-        notices.answer(self._listener, notice, 0)
-
-    def _own(self, where: Place) -> int | None:
-        """The worker's own socket that listens at ``where``, to be held while it is connected to: the port is its
-        own for so long. None when it has none there."""
-        for number in list(self._listening) if within(where.address, LOOPBACK) else ():
-            sock = self._still_listening(number)
-            if sock is not None:
-                if sockets.bound(sock) == where:
-                    return sock
-                os.close(sock)
-        return None
-
-    def _still_listening(self, number: int) -> int | None:
-        """A descriptor for what the worker was let listen with under this number; None when it no longer does."""
-        inode = self._listening.pop(number)
-        try:
-            sock = notices.taken(self._pidfd, number)
-        except OSError:
-            return None
-        if sockets.inode(sock) != inode or not sockets.option(sock, socket.SO_ACCEPTCONN):
-            os.close(sock)
-            return None
-        self._listening[number] = inode
-        return sock
 
     def _close(self) -> None:
         held, self._open = self._open, ()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -193,6 +193,21 @@ def test_a_worker_reaches_its_own_listener_and_no_other(evil: Evil):
     }
 
 
+def test_a_worker_takes_no_port_that_others_could_send_to(evil: Evil):
+    with socket.socket(type=socket.SOCK_DGRAM) as sender:
+        sender.connect(("192.0.2.1", 9))  # sends nothing: it tells which address is ours
+        own = sender.getsockname()[0]
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with words_to(port):
+        found = evil.found("ports", LOOPBACK, address=own, port=port)
+    refused = [tried for tried, got in found.items() if got == "OSError Permission denied"]
+    assert refused == ["tcp 0.0.0.0", "tcp ::", f"tcp {own}", "tcp chosen"]
+    assert found["udp elsewhere"] == "OSError Cannot assign requested address"
+    assert found["heard"].startswith("TimeoutError")
+
+
 def test_listeners_are_bounded_by_how_many_there_are_and_not_by_how_many_there_were(evil: Evil):
     found = evil.found("listeners", most=64)
     assert found["one after another"] == "got away"
@@ -305,6 +320,25 @@ def test_a_forked_child_keeps_nothing_of_the_dialler(evil: Evil):
     if child == 0:
         os._exit(listeners())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@contextmanager
+def words_to(port: int) -> Iterator[None]:
+    """Inside, a word comes to this UDP port of loopback over and over, whether somebody hears it or not."""
+    over = threading.Event()
+
+    def send() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            while not over.wait(0.02):
+                sender.sendto(b"word", ("127.0.0.1", port))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        yield
+    finally:
+        over.set()
+        sending.join()
 
 
 def diallers() -> int:

@@ -82,10 +82,11 @@ def refuse(*, network: bool) -> bool:
 
 
 def refuse_and_tell() -> int:
-    """Install the filter for the class that has the network; returns what tells of each ``connect`` and ``listen``.
+    """Install the filter for the class that has the network; returns what tells of each ``connect``.
 
-    These two wait for whoever holds the descriptor that is returned, and so does ``sendmsg``, which can carry an
-    address. Other ways to send along none but a connection are refused. Raises ``OSError`` where that is not to be had.
+    It waits for whoever holds the descriptor that is returned, and so do ``bind``, ``listen``, and ``sendmsg``, which
+    can carry an address. Other ways to send along none but a connection are refused. Raises ``OSError`` where that is
+    not to be had.
     """
     numbers = NUMBERS.get(platform.machine())
     if not LINUX or numbers is None or platform.machine() not in _ARCHITECTURES:
@@ -131,7 +132,7 @@ def _program(numbers: dict[str, int], architecture: int, *, network: bool, told:
     # Other pairs can be turned to any Unix socket.
     lines += _at(numbers["socketpair"], _with(1, _SOCKET_TYPE, [socket.SOCK_STREAM]))
     if told:
-        for name in ("connect", "listen", "sendmsg"):
+        for name in ("connect", "bind", "listen", "sendmsg"):
             lines += _at(numbers[name], [_line(_RETURN, _TELL)])
     if told or not network:
         lines += _at(numbers["sendto"], _along_connections())

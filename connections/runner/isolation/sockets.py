@@ -55,6 +55,11 @@ def connect(sock: int, where: Place) -> None:
     call("connect", sock, content, len(content))
 
 
+def bind(sock: int, where: Place) -> None:
+    content = where.as_bytes()
+    call("bind", sock, content, len(content))
+
+
 def listen(sock: int, backlog: int) -> None:
     call("listen", sock, backlog)
 

@@ -216,9 +216,26 @@ def itself(given: Given) -> Deeds:
     yield "moved", native("connect", moved, where, len(where))
     copy.close()
     with socket.socket() as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", port))
+        bound.bind(("127.0.0.1", 0))
+        where = sockaddr(*bound.getsockname())
         yield "bound only", native("connect", opened("127.0.0.1"), where, len(where))
+
+
+def ports(given: Given) -> Deeds:
+    """Take ports that others could send to, or would have had."""
+    for host in ("0.0.0.0", "::", given["address"]):
+        yield f"tcp {host}", _bound(opened(host), host, 0)
+    yield "tcp chosen", _bound(opened("127.0.0.1"), "127.0.0.1", given["port"])
+    yield "udp elsewhere", _bound(opened("192.0.2.1", 2), "192.0.2.1", 0)
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.settimeout(0.5)
+        yield "udp", _bound(udp.fileno(), "127.0.0.1", given["port"])
+        yield "heard", tried(udp.recv, 10)
+
+
+def _bound(sock: int, host: str, port: int) -> str:
+    where = sockaddr(host, port)
+    return native("bind", sock, where, len(where))
 
 
 def listeners(given: Given) -> Deeds:
