@@ -230,6 +230,9 @@ admin/connections/membership/<path:object_id>/change/
     other            302 403 403 403 200 404 200
 admin/connections/membership/<path:object_id>/
     other            302 302 302 302 302 302 302
+admin/connections/event/export/
+    POST             302 403 403 403 302 302 302
+    other            302 403 403 403 405 405 405
 admin/connections/event/
     other            302 403 403 403 200 200 200
 admin/connections/event/add/

@@ -1,29 +1,43 @@
-"""The events of an organisation in the admin: read, filtered, searched, never changed."""
+"""The events of an organisation in the admin: read, filtered, searched, taken away as a file, never changed."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from connections.adapters.errors import AdapterError
 from connections.admin import organisation
 from connections.admin.changes import changed, detail
 from connections.admin.filters import OwnFilter
 from connections.admin.labels import badge
 from connections.admin.refusals import not_there
-from connections.admin.tenant import TenantAdmin
+from connections.admin.tenant import TenantAdmin, UnlistableError
 from connections.admin.visible import clipped, visible
 from connections.models import Event, Role
-from connections.services import ends
+from connections.services import ends, exporting
+from connections.services.exporting import Export
 
+LABELS = {"csv": gettext_lazy("Export as CSV"), "ndjson": gettext_lazy("Export as NDJSON")}
+MOST_FILTER = 500  # characters of a filter that the record keeps
 MARKS = {"ok": ("ok", "✓"), "failed": ("failed", "✕"), "denied": ("failed", "✕"), "started": ("unknown", "…")}
 
 
@@ -59,11 +73,41 @@ class EventAdmin(TenantAdmin):
     search_help_text = gettext_lazy("Request id, object or actor.")
     show_full_result_count = False
     actions = None
+    change_list_template = "admin/connections/events.html"
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.export_view)
+        return [path("export/", view, name="connections_event_export"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         ends.write()
-        page: HttpResponse = super().changelist_view(request, extra_context)
+        shown = {"exports": LABELS, "export_url": _export_url(request), **(extra_context or {})}
+        page: HttpResponse = super().changelist_view(request, shown)
         return page
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The events that the list shows under the same query, all pages of it, as a file."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        back = reverse("admin:connections_event_changelist")
+        form = request.POST.get("format", "")
+        if form not in exporting.FORMATS:
+            return HttpResponseRedirect(back)
+        actor = organisation.require_actor(request)
+        try:
+            listed = self.get_changelist_instance(request)
+            chosen = listed.get_query_string(remove=[PAGE_VAR, ORDER_VAR]).removeprefix("?")
+            parts = exporting.export(actor, form, listed.queryset, chosen[:MOST_FILTER])
+        except UnlistableError:
+            return HttpResponseRedirect(back)
+        except AdapterError as exc:
+            messages.error(request, f"{exc.message} {exc.hint or ''}".strip())
+            return HttpResponseRedirect(back)
+        response = StreamingHttpResponse(_ended_visibly(parts, form), content_type=exporting.FORMATS[form])
+        response["Content-Disposition"] = f'attachment; filename="{actor.organisation.slug}-events.{form}"'
+        return response
 
     @admin.display(description=gettext_lazy("At"), ordering="at")
     def shown_at(self, row: Event) -> str:
@@ -103,6 +147,24 @@ class EventAdmin(TenantAdmin):
             "details": detail(row),
         }
         return TemplateResponse(request, "admin/connections/event.html", shown)
+
+
+def _export_url(request: HttpRequest) -> str:
+    """Where the list under this query is had as a file."""
+    query = request.GET.copy()
+    for name in (PAGE_VAR, ORDER_VAR):
+        query.pop(name, None)
+    return f"{reverse('admin:connections_event_export')}{'?' if query else ''}{query.urlencode()}"
+
+
+def _ended_visibly(parts: Export, form: str) -> Iterator[bytes]:
+    """``parts``. A failure midway ends NDJSON with a line that says so, and aborts CSV."""
+    try:
+        yield from parts
+    except AdapterError as exc:
+        if form != "ndjson":
+            raise
+        yield json.dumps({"error": {"code": exc.code, "title": exc.title, "detail": exc.message}}).encode() + b"\n"
 
 
 def _facts(row: Event) -> list[tuple[str, Any]]:

@@ -30,7 +30,7 @@ UNUSED = {IS_POPUP_VAR, TO_FIELD_VAR, IS_FACETS_VAR, ERROR_FLAG}
 """Words of stock pages that no page here uses: pickers in windows of their own, counts of filters, an error's mark."""
 
 
-class _Unlistable(Exception):
+class UnlistableError(Exception):
     """A listed lookup has a value that it cannot have, or there is no such page."""
 
 
@@ -77,7 +77,7 @@ class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
         title = str(self.opts.verbose_name_plural)
         try:
             return super().changelist_view(request, {"title": title[:1].upper() + title[1:], **(extra_context or {})})
-        except _Unlistable:
+        except UnlistableError:
             return HttpResponseRedirect(request.path)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -87,7 +87,7 @@ class ExactLookups(admin.ModelAdmin):  # type: ignore[type-arg]
         except IncorrectLookupParameters as exc:
             if not request.GET:
                 raise
-            raise _Unlistable from exc
+            raise UnlistableError from exc
 
     def changeform_view(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from connections.api import shapes
 from connections.api.shapes import Shape, obj, page, ref, whole
+from connections.services import exporting
 
 EVERY = (400, 401, 404, 405, 406)
 MEMBER = (*EVERY, 403)
@@ -299,7 +300,15 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         ),
     },
     "api-key": {"DELETE": Operation("Revoke an API key", status=204)},
-    "events": {"GET": Operation("The record, newest first", page(ref("Event")), query=PAGES)},
+    "events": {
+        "GET": Operation(
+            "The record, newest first: a page of it, or all of it as a file",
+            page(ref("Event")),
+            query={**PAGES, "format": {"type": "string", "enum": ["json", *exporting.FORMATS]}},
+            errors=(*MEMBER, 429),
+            media_types=("application/json", *exporting.FORMATS.values()),
+        )
+    },
 }
 
 

@@ -10,7 +10,6 @@ from connections.models import (
     Connection,
     ConnectionRevision,
     ConnectionUse,
-    Event,
     Membership,
     Organisation,
 )
@@ -81,26 +80,4 @@ def api_key(row: APIKey) -> dict[str, Any]:
         "connections": api_keys.reached(row),
         "expires_at": moment(row.expires_at),
         "last_used_at": moment(row.last_used_at),
-    }
-
-
-def event(row: Event) -> dict[str, Any]:
-    return {
-        "id": str(row.pk),
-        "at": moment(row.at),
-        "actor": {"kind": row.actor_kind, "id": row.actor_id, "label": row.actor_label},
-        "action": row.action,
-        "object": {
-            "kind": row.object_kind,
-            "id": row.object_id,
-            "label": row.object_label,
-            "version": row.object_version,
-        }
-        if row.object_kind or row.object_label
-        else None,
-        "result": row.result,
-        "code": row.code or None,
-        "changes": row.changes,
-        "detail": row.detail,
-        "request_id": row.request_id or None,
     }

@@ -226,6 +226,7 @@ _EVENT: dict[str, Shape] = {
     "changes": FREE,
     "detail": FREE,
     "request_id": MAYBE_TEXT,
+    "ip": MAYBE_TEXT,
 }
 _TABLE = obj(("path", "name", "kind", "comment"), path=listed(TEXT), name=TEXT, kind=TEXT, comment=MAYBE_TEXT)
 

@@ -46,6 +46,7 @@ GET_POST: dict[str, tuple[int | None, int | None]] = {
     "connections_apikey_delete": (ADMIN, ADMIN),
     "settings": (ADMIN, ADMIN),
     "connections_event_changelist": (ADMIN, ADMIN),
+    "connections_event_export": (None, ADMIN),
     "connections_event_change": (ADMIN, None),
     "connections_event_add": (None, None),
     "connections_event_delete": (None, None),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from connections.api import representations
+from connections.api import formats, representations
 from connections.api.base import OrganisationView, View
+from connections.api.middleware import request_id
 from connections.api.pagination import NewestFirst
 from connections.models import APIKey, Organisation, Role
-from connections.services import api_keys, events, tenancy, walls
-from connections.services.errors import NotFound
+from connections.services import api_keys, events, exporting, tenancy, walls
+from connections.services.errors import Invalid, NotFound
 
 
 class OrganisationList(View):
@@ -100,10 +103,25 @@ class KeyDetail(OrganisationView):
 
 
 class EventList(OrganisationView):
-    rights = {"GET": Role.ADMIN}
+    """The record, page by page; or, in another format, all of it as a file that streams."""
 
-    def get(self, request: Request, org: str) -> Response:
-        return NewestFirst("at").answer(events.visible_events(self.actor), request, representations.event)
+    rights = {"GET": Role.ADMIN}
+    own_formats = True
+
+    def get(self, request: Request, org: str) -> HttpResponseBase:
+        format_ = formats.wanted(request, ("json", *exporting.FORMATS))
+        if format_ == "json":
+            return NewestFirst("at").answer(events.visible_events(self.actor), request, exporting.shown)
+        for name in ("cursor", "page_size"):
+            if name in request.query_params:
+                raise Invalid.at(f"/{name}", "A file has no pages.")
+        parts = exporting.export(self.actor, format_)
+        response = StreamingHttpResponse(
+            formats.ended_visibly(parts, format_, request_id(request._request)),
+            content_type=formats.MEDIA_TYPES[format_],
+        )
+        response["Content-Disposition"] = f'attachment; filename="{org}-events.{format_}"'
+        return response
 
 
 class NothingHere(View):

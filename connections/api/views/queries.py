@@ -5,37 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from connections.adapters.errors import AdapterError
-from connections.api import short
+from connections.api import formats, short
 from connections.api.base import OrganisationView
 from connections.api.middleware import request_id
 from connections.api.pagination import page_size
-from connections.api.problems import of_exception
 from connections.models import Role
 from connections.services import jobs, queries
-from connections.services.errors import CatalogueError, Invalid
-from connections.services.queries import FORMATS, MEMBERS, Stream
-
-MEDIA_TYPES = {
-    "json": "application/json",
-    "csv": "text/csv",
-    "ndjson": "application/x-ndjson",
-    "arrow": "application/vnd.apache.arrow.stream",
-    "parquet": "application/vnd.apache.parquet",
-}
-_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+from connections.services.errors import Invalid
+from connections.services.queries import FORMATS, MEMBERS
 
 
 class PreviewView(OrganisationView):
@@ -49,7 +35,7 @@ class PreviewView(OrganisationView):
         return short.preview(request, **kwargs) or super().dispatch(request, *args, **kwargs)
 
     def post(self, request: Request, org: str, slug: str) -> HttpResponseBase:
-        format_ = _format(request)
+        format_ = formats.wanted(request, FORMATS)
         options: dict[str, Any] = {
             "integers": self._choice("integers", ("number", "string")),
             "formulas": self._choice("formulas", ("escape", "keep")),
@@ -65,7 +51,8 @@ class PreviewView(OrganisationView):
             return HttpResponse(queries.preview(self.actor, self.connection, wanted), content_type="application/json")
         stream = queries.read(self.actor, self.connection, wanted)
         response = StreamingHttpResponse(
-            _first_now(_body(stream, format_, request_id(request._request))), content_type=MEDIA_TYPES[format_]
+            _first_now(formats.ended_visibly(stream.chunks(), format_, request_id(request._request))),
+            content_type=formats.MEDIA_TYPES[format_],
         )
         response["Content-Disposition"] = f'attachment; filename="{self.connection.slug}.{format_}"'
         return response
@@ -118,44 +105,6 @@ class ColumnsView(OrganisationView):
         if len(path) > 8 or any(len(part) > 1024 or "\0" in part for part in path):
             raise Invalid.at("/path", "At most 8 names of at most 1024 characters.")
         return Response(queries.columns(self.actor, self.connection, path))
-
-
-def _format(request: Request) -> str:
-    """The format asked for: ``?format=`` first, then the first of ``Accept`` that we have."""
-    named = request.query_params.get("format")
-    if named is not None:
-        if named not in FORMATS:
-            raise exceptions.NotAcceptable
-        return named
-    for media_type in _accepted(request.headers.get("Accept", "*/*")):
-        if media_type in ("*/*", "application/*", ""):
-            return "json"
-        if media_type == "text/*":
-            return "csv"
-        for name, offered in MEDIA_TYPES.items():
-            if media_type == offered:
-                return name
-    raise exceptions.NotAcceptable
-
-
-def _accepted(header: str) -> list[str]:
-    """The media types of an ``Accept`` header, those liked best first; those at ``q=0`` are left out."""
-    liked = []
-    for part in header.split(","):
-        media_type, *parameters = (text.strip().lower() for text in part.split(";"))
-        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
-        liked.append((float(weight) if _WEIGHT.fullmatch(weight) else 0.0, media_type))
-    return [media_type for weight, media_type in sorted(liked, key=lambda each: -each[0]) if weight > 0]
-
-
-def _body(stream: Stream, format_: str, rid: str) -> Iterator[bytes]:
-    """The body of an export. A failure midway ends it visibly: NDJSON with a last line, others by an abort."""
-    try:
-        yield from stream.chunks()
-    except (AdapterError, CatalogueError) as exc:
-        if format_ != "ndjson":
-            raise
-        yield orjson.dumps({"error": of_exception(exc, rid)}) + b"\n"
 
 
 def _first_now(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -21,6 +21,8 @@ LEFT_OUT = ("logout", "password_change", "admin/login")
 """Routes that end the session."""
 FORMATS = ("json", "csv", "ndjson", "arrow", "parquet")
 ADMIN = "/admin/connections/connection/"
+RECORD = "/admin/connections/event/export/"
+RECORD_FORMATS = ("csv", "ndjson")
 
 
 def routes(patterns: list[Any] | None = None, before: str = "") -> Iterator[str]:
@@ -84,6 +86,9 @@ class Doors:
                     self.ask(method, path.removeprefix("/api/v1"), body)
             else:
                 self.look(f"GET {path}", self.tenant.browser.get(path, follow=True))
+        for format_ in RECORD_FORMATS:
+            self.ask("GET", f"events/?format={format_}")
+            self.post(RECORD, {"format": format_})
 
     def admin(self) -> bool:
         """Through the pages of the admin; whether the form was saved."""
