@@ -70,10 +70,6 @@ class Cutter:
             said |= {"cells": self._cells, "cell_count": self._cut_cells}
         return said
 
-    def clean(self, column: dict[str, Any]) -> dict[str, Any]:
-        """A column's members as text that can be encoded."""
-        return {key: mended(value) if isinstance(value, str) else value for key, value in column.items()}
-
     def _is_long(self, row: Row) -> bool:
         """Whether a cell has more characters, or bytes of binary, than a cell may have bytes."""
         most = self._budget.cell_bytes

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Generator, Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class InlineRunner:
         self.adapters = WarmAdapters(Path(self._scratch.name))
 
     def run(self, job: Job, settings: SettingsSource, holder: Hashable = None) -> Run:
-        run = InlineRun(self, Job.from_bytes(job.to_bytes()), settings, holder)
+        run = InlineRun(self, replace(Job.from_bytes(job.to_bytes()), id=job.id), settings, holder)
         with self._lock:
             self._runs.add(run)
         return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -73,14 +73,18 @@ class Job:
         return orjson.dumps(identity, option=orjson.OPT_SORT_KEYS).decode()
 
     def to_bytes(self) -> bytes:
-        """The job as JSON. Raises ``InvalidError`` when an argument is not a JSON value."""
+        """The job as JSON, without its id: the same for jobs that ask the same.
+
+        Raises ``InvalidError`` when an argument is not a JSON value.
+        """
+        work = replace(self, id="")
         if not self.arguments.get("parameters"):  # values may hold NaN, which orjson makes a null of
             try:
-                return orjson.dumps(self)
+                return orjson.dumps(work)
             except TypeError:
                 pass  # half of a surrogate pair, or what is no JSON
         try:
-            return json.dumps(asdict(self)).encode()
+            return json.dumps(asdict(work)).encode()
         except (TypeError, ValueError):
             raise InvalidError("Queries and parameters must be JSON values.", field="/parameters") from None
 

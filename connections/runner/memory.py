@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Final
 
-_STATM: Final = Path("/proc/self/statm")
+_STATM: Final = "/proc/self/statm"
 _first: int | None = None
+_file: int | None = None
 
 
 def before() -> None:
     """Remember what this process holds, if it was not yet. A process that is forked first has figures of its own."""
-    global _first
+    global _first, _file
     if _first is None:
+        try:
+            _file = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)  # of the process that opens it
+        except OSError:
+            _file = None
         _first = _resident()
 
 
@@ -23,8 +27,12 @@ def grown() -> int:
 
 
 def _resident() -> int:
+    if _file is None:
+        return 0
     try:
-        pages = int(_STATM.read_bytes().split()[1])
+        return int(os.pread(_file, 128, 0).split()[1]) * _PAGE_SIZE
     except OSError:
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+_PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")

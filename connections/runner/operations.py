@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -28,14 +28,21 @@ KEPT_TEXT: Final = 4096
 """Characters of a query whose model is kept for the next job that asks the same."""
 
 
-def perform(job: Job, adapter: AnyAdapter, deadline: Deadline) -> Iterator[Frame]:
-    """Do ``job``; the last frame is its ``End``. Raises ``AdapterError``, and whatever a bug raises."""
+def perform(
+    job: Job, adapter: AnyAdapter, deadline: Deadline, *, begin: Callable[[], None] = lambda: None
+) -> Iterator[Frame]:
+    """Do ``job``; the last frame is its ``End``. Raises ``AdapterError``, and whatever a bug raises.
+
+    ``begin`` is called before the source is touched; it returns when that may be.
+    """
     arguments = job.arguments
+    if job.operation is Operation.READ:
+        yield from read(adapter, query_of(adapter, arguments), arguments, job.budget, deadline, begin)
+        return
+    begin()
     match job.operation:
         case Operation.CHECK:
             yield from check(adapter, deadline)
-        case Operation.READ:
-            yield from read(adapter, query_of(adapter, arguments), arguments, job.budget, deadline)
         case Operation.DESCRIBE:
             description = adapter.describe(
                 query_of(adapter, arguments), dict(arguments.get("parameters") or {}), deadline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from connections.adapters.base import Adapter
@@ -15,10 +15,9 @@ from connections.runner import memory
 from connections.runner.cutting import Cutter
 from connections.runner.encoding.formats import encoder_for
 from connections.runner.frames import Chunk, End, Frame, Head
+from connections.runner.heads import shown
 
 LIMIT = 100
-NAMES = 1_000_000
-"""Characters of all column names of an answer: they go to the supervisor in one piece."""
 
 REPLACED = Notice(
     "replaced_characters",
@@ -27,33 +26,34 @@ REPLACED = Notice(
 
 
 def read(
-    adapter: Adapter[Any, Any], query: Query, arguments: dict[str, Any], budget: Budget, deadline: Deadline
+    adapter: Adapter[Any, Any],
+    query: Query,
+    arguments: dict[str, Any],
+    budget: Budget,
+    deadline: Deadline,
+    begin: Callable[[], None],
 ) -> Iterator[Frame]:
-    """Run ``query`` and encode its rows, within ``budget``.
+    """Run ``query`` and encode its rows, within ``budget``. ``begin`` is called before the source is touched.
 
     Raises ``TooLargeError`` for too many columns, and for whatever else is over where ``cut`` is false.
     """
     asked, offset = int(arguments.get("limit", LIMIT)), int(arguments.get("offset", 0))
     limit = min(asked, budget.rows)
+    parameters, count = dict(arguments.get("parameters") or {}), bool(arguments.get("count"))
     memory.before()
+    begin()
     result = adapter.read(
         query,
-        dict(arguments.get("parameters") or {}),
+        parameters,
         limit=limit,
         offset=offset,
-        count=bool(arguments.get("count")),
+        count=count,
         deadline=deadline,
     )
     try:
         if len(result.columns) > budget.columns:
             raise TooLargeError(
                 f"The answer has {len(result.columns)} columns; at most {budget.columns} can be shown.",
-                field="/query",
-                hint="Name the columns you need.",
-            )
-        if sum(len(column.name) + len(column.native_type or "") for column in result.columns) > NAMES:
-            raise TooLargeError(
-                f"The names of the columns have more than {NAMES} characters in all.",
                 field="/query",
                 hint="Name the columns you need.",
             )
@@ -68,7 +68,7 @@ def _rows(
     form = str(arguments.get("format", "json"))
     encoder = encoder_for(form, result.columns, arguments)
     cutter = Cutter(encoder, result.columns, budget, cut=bool(arguments.get("cut", form == "json")))
-    yield Head([cutter.clean(column.as_dict()) for column in result.columns], encoder.content_type)
+    yield Head(shown(result.columns), encoder.content_type)
 
     spent = 0.0
     size = 0

@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ from connections.runner.stopping import Stopped, listen
 from connections.runner.warm import Loan, WarmAdapters
 
 ABANDON_SECONDS: Final = 0.8
+KEPT_JOB: Final = 16 * 1024
+"""Bytes of a job that is kept for the next one that asks the same."""
 
 
 def serve(sock: socket.socket, zygote: int, expected: Expected) -> None:
@@ -68,6 +71,7 @@ class Worker:
         self._expected = expected
         self._adapters = WarmAdapters(scratch)
         self._realm: tuple[str, bool, str | None] | None = None
+        self._may_go = False
 
     def next(self) -> bool:
         """Do the next job, or close what has been idle. False when this process must not go on."""
@@ -76,19 +80,17 @@ class Worker:
         except TimeoutError:
             self._adapters.close_idle()
             return True
-        job = Job.from_bytes(payload[ORDER.size :])
+        content = payload[ORDER.size :]
+        job = _kept_job(content) if len(content) <= KEPT_JOB else Job.from_bytes(content)
         seconds, network = ORDER.unpack_from(payload)
         deadline = Deadline.after(seconds)
         isolation.limit_cpu(seconds)
-        try:
-            word, _ = self._channel.receive(deadline.at)
-        except TimeoutError:
-            return False  # whoever sent the job has forgotten it, or hangs
-        if word is not Kind.GO:
-            return False  # out of step with the supervisor
+        self._may_go = False
         realm = (job.organisation, network, None if network else job.root)
-        if self._realm is None and not self._confine(job, network, deadline.at):
-            return False
+        if self._realm is None:
+            self._await_go(deadline.at)
+            if not self._confine(job, network, deadline.at):
+                return False
         if self._realm not in (None, realm):
             return False  # the supervisor never sends this; if it does, nothing may be shared
         self._realm = realm
@@ -96,6 +98,18 @@ class Worker:
 
     def close(self) -> None:
         self._adapters.close()
+
+    def _await_go(self, until: float) -> None:
+        """Wait until the job may touch its source. Raises ``EOFError`` when whoever sent it forgot it, or hangs."""
+        if self._may_go:
+            return
+        try:
+            word, _ = self._channel.receive(until)
+        except TimeoutError:
+            raise EOFError from None
+        if word is not Kind.GO:
+            raise EOFError  # out of step with the supervisor
+        self._may_go = True
 
     def _confine(self, job: Job, network: bool, until: float) -> bool:
         """Give up all that this realm does not need. False, and an answer, when that fails: nothing was done yet."""
@@ -126,12 +140,16 @@ class Worker:
         loan: Loan | None = None
         error: AdapterError | None = None
         fit = True
+
+        def begin() -> None:
+            self._await_go(deadline.at)
+
         try:
             loan = self._adapters.take(job, self._settings(deadline))
             if job.operation is Operation.CHECK:
                 self._plan(loan)
             whole = job.arguments.get("format", "json") == "json"
-            for frame in perform(job, loan.adapter, deadline):
+            for frame in perform(job, loan.adapter, deadline, begin=begin):
                 self._send(frame, whole=whole)
         except (EOFError, TimeoutError):
             raise EOFError from None  # nobody listens, or nobody gave the settings in time
@@ -145,6 +163,7 @@ class Worker:
             error = failure(exc, job)
             # After a failed allocation or a panic nothing in this process is sure any more.
             fit = isinstance(exc, Exception) and not isinstance(exc, MemoryError)
+            begin()  # the supervisor says so once for each job
             self._channel.send(Kind.ERROR, orjson.dumps({"error": error.as_dict(), "fit": fit}))
         if fit and loan is not None:
             self._adapters.give_back(loan, error)
@@ -154,6 +173,7 @@ class Worker:
 
     def _settings(self, deadline: Deadline) -> Callable[[], dict[str, Any]]:
         def ask() -> dict[str, Any]:
+            self._await_go(deadline.at)
             self._channel.send(Kind.NEED)
             kind, payload = self._channel.receive(deadline.at)
             if kind is not Kind.SETTINGS:
@@ -185,6 +205,9 @@ class Worker:
                 self._channel.send(Kind.STEP, _words(step))
             case End(fields):
                 self._channel.send(Kind.END, _words(fields))
+
+
+_kept_job = lru_cache(32)(Job.from_bytes)  # previews come again, and nobody changes a job
 
 
 def _abandon(loan: Loan) -> None:

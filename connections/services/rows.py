@@ -46,17 +46,19 @@ def insert(model: type[models.Model], **values: Any) -> None:
 def insert_now_sync_later(model: type[models.Model], **values: Any) -> Wait:
     """``insert``, and what waits until the row outlives a loss of power: time that others may use.
 
-    The row is committed, for all to see, when this returns. Only SQLite tells the two apart; elsewhere, and in a
-    transaction, there is nothing left to wait for.
+    The row is committed, for all to see, when this returns. In a transaction there is nothing left to wait for.
     """
     connection = connections[router.db_for_write(model)]
-    statement = _insertion_of(model, connection, values)
+    sql, row = _insertion_of(model, connection, values)
+    if connection.vendor == "postgresql" and not _is_watched(connection):
+        _run(connection, sql + _NOT_WAITED_FOR, row)
+        return lambda: _flush(connection)
     log = _write_ahead_log(connection)
     if log is None:
-        _run(connection, *statement)
+        _run(connection, sql, row)
         return lambda: None
     with _not_synced(connection):
-        _run(connection, *statement)
+        _run(connection, sql, row)
     return lambda: _sync(log)
 
 
@@ -219,6 +221,18 @@ def _not_synced(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
     finally:
         _run(connection, "PRAGMA synchronous=FULL")
+
+
+# PostgreSQL's log ----------------------------------------------------------------------------------------------------
+
+_NOT_WAITED_FOR: Final = " RETURNING set_config('synchronous_commit', 'off', true)"
+"""Behind an insert: its commit is not waited for. That setting ends with the statement's own transaction."""
+_FLUSH: Final = "SELECT pg_logical_emit_message(true, 'catalogue', '')"
+"""A transaction that writes next to nothing, and is waited for as the deployment has it: so is all before it."""
+
+
+def _flush(connection: BaseDatabaseWrapper) -> None:
+    _run(connection, _FLUSH)
 
 
 # SQLite's log --------------------------------------------------------------------------------------------------------
