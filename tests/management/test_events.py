@@ -77,3 +77,14 @@ def test_several_sealers_and_sweepers_at_once_do_the_work_once(catalogue: Catalo
     assert ended == organisations
     text = catalogue.manage(AFTER, "events", "verify")
     assert len(re.findall(" ok, 52 events$", text, re.M)) == organisations
+
+
+def test_flush_does_not_empty_the_record(catalogue: Catalogue):
+    assert catalogue.run(AFTER, "-c", EVENTS)[0] == 0
+    catalogue.manage(AFTER, "events", "seal")
+    before = catalogue.ask("select count(*) from connections_event")
+    status, text = catalogue.run(AFTER, "manage.py", "flush", "--noinput")
+    assert status == 1
+    assert "couldn't be flushed" in text
+    assert catalogue.ask("select count(*) from connections_event") == before
+    assert catalogue.ask("select count(*) from connections_organisation") != [(0,)]

@@ -121,6 +121,23 @@ def test_a_login_that_owns_nothing_adds_nothing_to_what_is_sealed(application: C
     assert "ok" in application.manage(BEFORE, "events", "verify")
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "truncate connections_event",
+        "truncate connections_eventseal cascade",
+        "truncate connections_organisation, connections_event, connections_eventseal cascade",
+        "delete from connections_event",
+    ],
+)
+def test_the_tables_owner_does_not_empty_the_record_either(catalogue: Catalogue, statement: str) -> None:
+    with psycopg.connect(catalogue.url, autocommit=True) as owner, pytest.raises(psycopg.Error) as caught:
+        owner.execute(statement.encode())
+    assert caught.value.sqlstate == "23001", caught.value
+    assert "never" in str(caught.value)
+    assert "ok" in catalogue.manage(BEFORE, "events", "verify")
+
+
 @pytest.mark.parametrize("setting", ["session_replication_role = replica", "role postgres"])
 def test_no_setting_of_its_session_turns_the_triggers_off(application: Catalogue, setting: str) -> None:
     with psycopg.connect(application.url, autocommit=True) as connection, pytest.raises(psycopg.Error) as caught:

@@ -172,7 +172,8 @@ def test_a_tie_that_went_is_named_and_made_again() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_migrations_that_make_tables_anew_are_not_held_up() -> None:
-    call_command("migrate", "connections", "0004", verbosity=0)
+@pytest.mark.parametrize("migration", ["0003", "0004", "0008"])
+def test_migrations_that_make_tables_anew_are_not_held_up(migration: str) -> None:
+    call_command("migrate", "connections", migration, verbosity=0)
     call_command("migrate", verbosity=0)
     assert triggers.missing("default") == []

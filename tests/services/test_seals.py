@@ -197,6 +197,12 @@ def test_the_database_refuses_to_delete_events_and_to_touch_seals(acme: Tenant, 
         EventSeal.objects.update(digest="0" * 64)
 
 
+def test_the_database_refuses_to_delete_an_event_before_it_is_sealed_too(acme: Tenant):
+    (event,) = happen(acme, 1)
+    with pytest.raises(DatabaseError, match="never deleted"), transaction.atomic():
+        Event.objects.filter(pk=event.pk).delete()
+
+
 @pytest.mark.parametrize("position", [None, 1, 4])
 def test_no_event_is_inserted_sealed(acme: Tenant, chain: list[Event], position: int | None):
     with pytest.raises(DatabaseError, match="arrive unsealed"), transaction.atomic():
