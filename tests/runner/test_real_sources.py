@@ -1,6 +1,8 @@
 """The runner with sources that ship, on real servers."""
 
 import io
+import os
+import signal
 import sqlite3
 import threading
 import time
@@ -13,8 +15,15 @@ from pyarrow import parquet
 
 from catalog_project.demo import postgres
 from connections.adapters.egress import EgressPolicy
-from connections.adapters.errors import AuthenticationError, CancelledError, DeadlineError, QueryError
+from connections.adapters.errors import (
+    AuthenticationError,
+    CancelledError,
+    DeadlineError,
+    QueryError,
+    WorkerCrashedError,
+)
 from connections.adapters.limits import Budget
+from connections.runner.supervisor import LocalRunner
 from connections.sources.postgresql.login import APPLICATION
 from tests.runner.asking import Answer, Asker
 from tests.servers.pausable import PausableServer
@@ -136,6 +145,31 @@ def test_at_the_server_a_query_ends_when_its_job_does(warehouse: Warehouse):
     with pytest.raises(DeadlineError):
         warehouse.ask("select pg_sleep(60)", timeout=1)
     assert warehouse.works(0)
+
+
+def test_at_the_server_a_query_ends_at_its_deadline_though_its_text_has_it_not_look(warehouse: Warehouse):
+    """With no look for a client that is gone, and nobody to cancel, only its own time-out ends it."""
+    with pytest.raises(DeadlineError):
+        warehouse.ask("select set_config('client_connection_check_interval', '0', false), pg_sleep(60)", timeout=1)
+    assert warehouse.works(0, within=2)
+
+
+def test_at_the_server_the_query_of_a_killed_worker_ends(warehouse: Warehouse):
+    """Who is killed sends no cancel request, and the query's own time-out is far off: the server looks by itself."""
+
+    def kill() -> None:
+        warehouse.works(1)
+        assert isinstance(warehouse.asker.runner, LocalRunner)
+        [ticket] = warehouse.asker.runner._pool.find("slow", warehouse.asker.organisation)
+        assert ticket.worker is not None
+        os.kill(ticket.worker.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(WorkerCrashedError):
+        warehouse.ask("select pg_sleep(60)", job_id="slow")
+    killer.join()
+    assert warehouse.works(0, within=2)
 
 
 def test_at_the_server_a_cancelled_query_ends(warehouse: Warehouse):
