@@ -74,10 +74,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
     flush = connection.ops.execute_sql_flush
 
-    def flush_all(statements: Iterable[str]) -> None:
+    def flush_all(sql_list: Iterable[str]) -> None:
         with transaction.atomic():
             guard_the_record(False)
-            flush(statements)
+            flush(sql_list)
             guard_the_record(True)
 
     connection.ops.execute_sql_flush = flush_all  # type: ignore[method-assign]

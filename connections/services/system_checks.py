@@ -53,12 +53,15 @@ def check_row_security(app_configs: Any, databases: Any = None, **kwargs: Any) -
 
 
 def check_ties(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """What ties rows to their organisation, and keeps the record as it is, is there. A warning: `migrate` asks first, and makes what is missing."""
+    """What ties rows to their organisation and keeps the record is there.
+
+    A warning: `migrate` asks first, and makes what is missing.
+    """
     return [
         Warning(
-            f"The database {name} lacks what ties rows to their organisation, or keeps the record: {', '.join(absent)}.",
-            hint=f"Run manage.py migrate --database {name}. On PostgreSQL, add a migration that calls ties.make, or that "
-            "makes what the migrations named in models/triggers.py make of it.",
+            f"The database {name} lacks what ties rows to organisations or keeps the record: {', '.join(absent)}.",
+            hint=f"Run manage.py migrate --database {name}. On PostgreSQL, add a migration that calls ties.make, or "
+            "makes again what the migrations named in models/triggers.py made.",
             id="catalog.W030",
         )
         for name in databases or ()
