@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Case, TextField, When
+from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from connections.models import ConnectionSecrets, Event, Organisation, Slot
@@ -19,6 +23,7 @@ from connections.services.locks import try_lock
 MARGIN = timedelta(seconds=20)  # clocks that differ, and answers that were on their way
 LOOKBACK = timedelta(days=1)
 BATCH = 500
+_CODE = "worker_crashed"
 _LIMITS = ("preview_timeout", "preview_timeout_max", "check_timeout")
 _COPIED = (
     "organisation_id",
@@ -34,25 +39,37 @@ _COPIED = (
     "ip",
 )
 
-Key = tuple[Any, ...]
+_KEY = ("organisation_id", "request_id", "action", "object_id")
 """What a finishing event shares with the one it finishes."""
 
 
-def sweep(lookback: timedelta = LOOKBACK) -> int:
-    """Finish work that was started within ``lookback`` and can be running no more; return how much of it.
+class Swept(NamedTuple):
+    """How much work was finished now, and how much that was finished earlier has an end of its own after all."""
 
-    Each gets an event of the same request, with the result ``failed`` and the code ``worker_crashed``. Safe to run
-    several times at once; costs one read of the events in that time, and takes a lock only where something is open.
+    closed: int = 0
+    late: int = 0
+
+
+def sweep(lookback: timedelta = LOOKBACK) -> Swept:
+    """Finish work that was started within ``lookback`` and can be running no more.
+
+    Each gets an event of the same request, with the result ``failed`` and the code ``worker_crashed``, whose detail
+    names the start's id in ``swept``. A process that could not reach the database for so long may still bring an end
+    of its own: then that is what happened. Safe to run several times at once; costs one read of the events in that
+    time, and takes a lock only where something is open.
     """
     before = timezone.now() - longest() - MARGIN
     since = before - lookback
-    if not any(_orphans(since, before)):
-        return 0
+    found = _read(since)
+    if not found.due(before):
+        return Swept(late=found.late)
     with transaction.atomic():
         if not try_lock("sweep"):
-            return 0
-        closed = Event.objects.bulk_create([_end(started) for started in _orphans(since, before)])
-    return len(closed)
+            return Swept(late=found.late)
+        found = _read(since)
+        starts = Event.objects.filter(pk__in=found.due(before))
+        closed = Event.objects.bulk_create([_end(started) for started in starts])
+    return Swept(len(closed), found.late)
 
 
 def expire_previous() -> int:
@@ -85,35 +102,56 @@ def longest() -> timedelta:
     return timedelta(seconds=float(max(seconds)))
 
 
-def _orphans(since: datetime, before: datetime) -> Iterator[Event]:
-    """Starts within the time that no finish pairs with, newest first.
+@dataclass(slots=True)
+class _Found:
+    """The starts that nothing ended, by id, with when; ``late`` starts have a swept end and one of their own."""
 
-    Pairs are counted, not joined: callers choose request ids, and may use one again for the same thing.
+    open: dict[UUID, datetime] = field(default_factory=dict)
+    late: int = 0
+
+    def due(self, before: datetime) -> list[UUID]:
+        return [pk for pk, at in self.open.items() if at < before]
+
+
+def _read(since: datetime) -> _Found:
+    """Pair starts and ends from ``since`` on.
+
+    An end is that of the last start before it with the same key: callers choose request ids, and may use one again for
+    the same thing, and a read that was refused before it began has an end and no start. A swept end names its start.
     """
-    open_: Counter[Key] = Counter()
-    rows = Event.objects.filter(pk__gte=_first_id(since)).order_by("-pk")
-    for result, *key in rows.values_list("result", *_key()).iterator():
-        open_[tuple(key)] += 1 if result == "started" else -1
-        if not open_[tuple(key)]:
-            del open_[tuple(key)]
-    left = {key: count for key, count in open_.items() if count > 0}
-    requests = {key[_key().index("request_id")] for key in left}
-    starts = rows.filter(result="started", request_id__in=requests) if left else rows.none()
-    for started in starts:  # newest first: of a request's several starts, the last ones are those left open
-        key = tuple(getattr(started, name) for name in _key())
-        if left.get(key, 0) > 0:
-            left[key] -= 1
-            if started.at < before:
-                yield started
+    found, swept = _Found(), set[str]()
+    ended: Counter[tuple[Any, ...]] = Counter()
+    for pk, at, result, of, *rest in _newest_first(since):
+        key = tuple(rest)
+        if of is not None:
+            swept.add(of)
+        elif result != "started":
+            ended[key] += 1
+        elif ended[key]:
+            ended[key] -= 1
+            found.late += str(pk) in swept
+        elif str(pk) not in swept:
+            found.open[pk] = at
+        if not ended[key]:
+            del ended[key]
+    return found
 
 
-def _key() -> tuple[str, ...]:
-    return ("organisation_id", "request_id", "action", "object_id")
+def _newest_first(since: datetime) -> Iterator[tuple[Any, ...]]:
+    """The events from ``since`` on: id, time, result, the start that a swept one names, and their key.
+
+    Ids tell milliseconds. Of those within one, the time tells which came first.
+    """
+    swept = Case(When(code=_CODE, then=KT("detail__swept")), output_field=TextField(null=True))
+    rows = Event.objects.filter(pk__gte=_first_id(since)).order_by("-pk").annotate(of=swept)
+    of_one = groupby(rows.values_list("pk", "at", "result", "of", *_KEY).iterator(), key=lambda row: row[0].int >> 80)
+    for _, events in of_one:
+        yield from sorted(events, key=lambda row: (row[1], row[2] != "started"), reverse=True)
 
 
 def _end(started: Event) -> Event:
     copied = {name: getattr(started, name) for name in _COPIED}
-    return Event(**copied, result="failed", code="worker_crashed", detail={**started.detail, "swept": True})
+    return Event(**copied, result="failed", code=_CODE, detail={**started.detail, "swept": str(started.pk)})
 
 
 def _first_id(moment: datetime) -> UUID:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -257,18 +258,18 @@ def old(tenant: Tenant, result: str = "started", request: str = "r1", minutes: f
 
 def test_work_that_was_never_finished_is_recorded_as_failed_once(acme: Tenant):
     started = old(acme, detail={"format": "json"}, ip="192.0.2.1")
-    assert [sweeping.sweep(), sweeping.sweep()] == [1, 0]
+    assert [sweeping.sweep().closed, sweeping.sweep().closed] == [1, 0]
     ended = Event.objects.get(result="failed")
     assert (ended.code, ended.request_id, ended.actor_label, ended.ip) == ("worker_crashed", "r1", "ann", "192.0.2.1")
     assert (ended.organisation_id, ended.object_id, ended.action) == (acme.organisation.pk, "c1", started.action)
-    assert ended.detail == {"format": "json", "swept": True}
+    assert ended.detail == {"format": "json", "swept": str(started.pk)}
 
 
 def test_what_was_finished_or_may_still_run_is_left(acme: Tenant):
     old(acme, minutes=61)
     old(acme, "ok", minutes=60)
     old(acme, request="r2", minutes=1)
-    assert sweeping.sweep() == 0
+    assert sweeping.sweep().closed == 0
 
 
 def test_a_request_id_that_is_used_again_hides_nothing(acme: Tenant):
@@ -276,19 +277,53 @@ def test_a_request_id_that_is_used_again_hides_nothing(acme: Tenant):
     old(acme, "ok", minutes=89)
     old(acme, minutes=60)
     old(acme, minutes=0.5)
-    assert sweeping.sweep() == 1
-    assert sweeping.sweep() == 0
+    assert sweeping.sweep().closed == 1
+    assert sweeping.sweep().closed == 0
+
+
+def test_a_read_that_was_refused_before_it_began_hides_no_later_crash_of_its_request_id(acme: Tenant):
+    old(acme, "failed", minutes=61, code="busy")
+    crashed = old(acme, minutes=60)
+    assert sweeping.sweep().closed == 1
+    assert Event.objects.get(code="worker_crashed").detail == {"swept": str(crashed.pk)}
+    assert sweeping.sweep().closed == 0
+
+
+def test_an_end_in_the_millisecond_of_its_start_is_its_end(acme: Tenant):
+    at = (timezone.now() - timedelta(hours=1)).replace(microsecond=500)
+    first = sweeping._first_id(at).int
+    old(acme, pk=UUID(int=first + 2), at=at)
+    old(acme, "ok", pk=UUID(int=first + 1), at=at + timedelta(microseconds=300))
+    assert sweeping.sweep().closed == 0
+
+
+def test_an_end_that_comes_after_the_sweeper_is_told_and_ends_nothing_else(acme: Tenant):
+    crashed, slow = old(acme, minutes=90), old(acme, minutes=60)
+    assert sweeping.sweep() == (2, 0)
+    old(acme, "ok", minutes=59)  # kept by a process while the database was away from it
+    assert sweeping.sweep() == (0, 1)
+    swept = Event.objects.filter(code="worker_crashed").values_list("detail", flat=True)
+    assert sorted(detail["swept"] for detail in swept) == sorted([str(crashed.pk), str(slow.pk)])
+
+
+def test_a_swept_end_is_not_the_end_of_what_was_started_since(acme: Tenant):
+    old(acme, minutes=60)
+    old(acme, minutes=0.5)
+    assert sweeping.sweep().closed == 1
+    old(acme, minutes=50)
+    assert sweeping.sweep().closed == 1
+    assert sweeping.sweep() == (0, 0)
 
 
 def test_another_object_or_organisation_does_not_finish_it(acme: Tenant, globex: Tenant):
     old(acme, minutes=61)
     old(acme, "ok", minutes=60, object_id="c2")
     old(globex, "ok", minutes=59)
-    assert sweeping.sweep() == 1
+    assert sweeping.sweep().closed == 1
 
 
 def test_an_organisation_that_may_take_longer_is_waited_for(acme: Tenant):
     acme.organisation.budgets = {"preview_timeout_max": 7200}
     acme.organisation.save()
     old(acme)
-    assert sweeping.sweep() == 0
+    assert sweeping.sweep().closed == 0
