@@ -19,7 +19,7 @@ from connections.adapters.errors import AdapterError
 from connections.adapters.limits import Budget
 from connections.runner.frames import Chunk, End
 from connections.runner.jobs import Job, Operation
-from connections.runner.supervisor import LocalRunner
+from connections.runner.supervisor import Runner
 
 SECRET = "C4n4ry-%40'\"\\é{}=;hunter2"
 TIMEOUT = 3.0
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def attack(
-    runner: LocalRunner,
+    runner: Runner,
     source: str,
     settings: dict[str, Any],
     query: dict[str, Any] | None = None,

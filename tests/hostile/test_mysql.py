@@ -3,9 +3,14 @@
 import hashlib
 import ssl
 import struct
+from contextlib import closing
+from typing import Any
 
 import pytest
+from pymysql.connections import Connection
+from pymysql.constants import CLIENT
 
+from connections.runner.supervisor import InlineRunner
 from tests.hostile import mysql as my
 from tests.hostile.attack import SECRET, assert_unsaid, attack
 from tests.hostile.liar import Liar, Wire
@@ -199,6 +204,41 @@ def test_a_preparation_that_makes_no_sense_is_refused(runner, said, code):
         outcome = attack(runner, "mysql", at(liar.port), QUERY, timeout=2)
     assert outcome.code == code, outcome.told
     assert_unsaid(liar.heard)
+
+
+def test_a_server_is_told_that_no_file_is_sent(runner):
+    said: list[bytes] = []
+
+    def hear(wire: Wire):
+        said.append(my.log_in(wire)[1])
+
+    with Liar(hear) as liar:
+        attack(runner, "mysql", at(liar.port), QUERY)
+    assert all(not int.from_bytes(each[:4], "little") & CLIENT.LOCAL_FILES for each in said)
+    assert said
+
+
+def test_no_byte_of_a_file_that_could_be_read_leaves_though_files_were_offered(tmp_path, monkeypatch):
+    """In this process, which may read it, with a driver that is set to send it: nobody here does as the server asks."""
+    connect = Connection.__init__
+
+    def offering(session: Connection, **settings: Any) -> None:
+        connect(session, **settings | {"local_infile": True})
+
+    monkeypatch.setattr(Connection, "__init__", offering)
+    wanted = tmp_path / "wanted"
+    wanted.write_text("CONTENT-OF-A-FILE")
+
+    def ask(wire: Wire):
+        wire.send(my.packet(1, b"\xfb" + str(wanted).encode()))
+        wire.silence()
+
+    for script, said in ((my.lying(ask), "asked for a file"), (my.lying(ask, prepare=ask), "")):
+        with Liar(script) as liar, closing(InlineRunner()) as here:
+            outcome = attack(here, "mysql", at(liar.port), QUERY, timeout=1)
+        assert outcome.code == "protocol", outcome.told
+        assert said in outcome.told
+        assert b"CONTENT-OF-A-FILE" not in liar.heard
 
 
 @pytest.mark.parametrize("where", ["execute", "prepare", "login", "first command"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import itertools
 import mmap
 import os
 import resource
@@ -98,6 +99,17 @@ def processes(given: Given) -> Deeds:
             yield f"queue {number} {pid}", native("sigqueue", pid, number, None)
     for group in (-1, 0):
         yield f"signal {group}", tried(os.kill, group, 0)
+
+
+def surroundings(given: Given) -> Deeds:
+    """The environment as Python and as the C library have it, and where drivers look for files of their own."""
+    for name, value in os.environ.items():
+        yield f"variable {name}", value
+    variables = ctypes.POINTER(ctypes.c_char_p).in_dll(LIBC, "environ")
+    for number, content in enumerate(itertools.takewhile(bool, map(variables.__getitem__, itertools.count()))):
+        yield f"native {number}", content.decode()
+    yield "home", str(Path.home())
+    yield "here", str(Path.cwd())
 
 
 def memory(given: Given) -> Deeds:
