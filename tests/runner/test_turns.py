@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from connections.adapters.errors import BusyError, CancelledError, ThrottledError
+from connections.runner.frames import End
 from tests.runner.asking import Asker, toy
 
 
@@ -80,6 +81,17 @@ def test_organisations_take_turns_and_a_flood_waits_behind_a_drop(small: Asker):
         for job in (*flood, drop):
             job.result()
     assert finished.index("drop") <= 3
+
+
+def test_a_place_that_frees_goes_to_who_has_less_than_its_share_though_another_waited_before(small: Asker):
+    hanging = toy("sleep", seconds=5)
+    full, leaving = (small.run(query=hanging, organisation=name) for name in ("full", "leaving"))
+    more = small.run(query=hanging, organisation="full", connection=None)
+    other = small.run(query=toy("count"), organisation="other", timeout=2)
+    leaving.close()
+    assert isinstance(list(other)[-1], End)
+    for run in (full, more):
+        run.close()
 
 
 def test_while_others_wait_an_organisation_gets_no_more_than_its_share(small: Asker):
