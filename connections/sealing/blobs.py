@@ -65,6 +65,14 @@ def key_id_of(blob: Stored) -> str:
     return split(blob, FORMAT_BYTE, TRANSIT_BYTE).kid
 
 
+def sealed_at(blob: Stored) -> datetime.datetime:
+    """Return when ``blob`` was sealed, to the second, which is verified where it opens. Raises UnknownFormat."""
+    token = split(blob).token
+    if len(token) < _TOKEN_HEAD.size:
+        raise UnknownFormat
+    return datetime.datetime.fromtimestamp(_TOKEN_HEAD.unpack_from(token)[1], datetime.UTC)
+
+
 class Parts(NamedTuple):
     """A blob: its header, the key id in that, and what follows."""
 

@@ -9,13 +9,19 @@ current one, with every value in agreement. So promotion (pending to current, cu
 
 What a slot cannot hold against is an older *whole* row of the same slot, put back from a backup. Pass the
 generation that the connection's own row says is current, not the one beside the blob, and that is refused too.
+
+Previous secrets are bound to the moment until which they are kept as well: put back after it, they have that same
+moment or do not open. Blobs that were sealed before they were bound to it open for as long as such secrets are kept.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 from uuid import UUID
+
+from django.conf import settings
 
 from connections.sealing import blobs
 from connections.sealing.canonical import FORMAT, canonical_json
@@ -27,7 +33,11 @@ Slot = Literal["pending", "current", "previous"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretsPlace:
-    """Where a blob belongs. It holds nothing secret. ``names`` are the names of the secrets inside, in any order."""
+    """Where a blob belongs. It holds nothing secret.
+
+    ``names`` are the names of the secrets inside, in any order. ``kept_until`` binds previous secrets, to the second;
+    those of other slots have none.
+    """
 
     organisation_id: UUID | str
     connection_id: UUID | str
@@ -35,28 +45,32 @@ class SecretsPlace:
     generation: int
     endpoint_fingerprint: str
     names: Iterable[str]
+    kept_until: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.slot not in get_args(Slot):
             raise ValueError(f"A slot is one of {', '.join(get_args(Slot))}.")
         if isinstance(self.names, str):
             raise TypeError("Names are a collection of texts, not one text.")
+        if self.kept_until is not None and self.slot != "previous":
+            raise ValueError("Only previous secrets are kept until a moment.")
         object.__setattr__(self, "names", tuple(sorted(set(self.names))))
 
     def associated(self) -> bytes:
         """Return the associated data: canonical JSON of a list that starts with the format and the purpose."""
-        return canonical_json(
-            [
-                FORMAT,
-                "connection-secrets",
-                str(self.organisation_id),
-                str(self.connection_id),
-                self.slot,
-                self.generation,
-                self.endpoint_fingerprint,
-                self.names,
-            ]
-        )
+        parts = [
+            FORMAT,
+            "connection-secrets",
+            str(self.organisation_id),
+            str(self.connection_id),
+            self.slot,
+            self.generation,
+            self.endpoint_fingerprint,
+            self.names,
+        ]
+        if self.kept_until is not None:
+            parts.append(self.kept_until.astimezone(UTC).isoformat(timespec="seconds"))
+        return canonical_json(parts)
 
 
 class SealedSecrets:
@@ -83,7 +97,13 @@ class SealedSecrets:
         """Return the secrets as they were sealed. Raises UnknownFormat, KeyUnavailable or Tampered."""
         if not self._owns(place):
             raise Tampered
-        secrets: dict[str, Any] = json.loads(blobs.open_(blob, self._key.get, place.associated()))
+        try:
+            payload = blobs.open_(blob, self._key.get, place.associated())
+        except Tampered:
+            if place.kept_until is None or not _is_kept_still(blob):
+                raise
+            payload = blobs.open_(blob, self._key.get, replace(place, kept_until=None).associated())
+        secrets: dict[str, Any] = json.loads(payload)
         return secrets
 
     def reseal(
@@ -106,6 +126,12 @@ class SealedSecrets:
 
     def __repr__(self) -> str:
         return f"<SealedSecrets {self._key.organisation_id}>"
+
+
+def _is_kept_still(blob: blobs.Stored) -> bool:
+    """Whether previous secrets that were sealed when ``blob`` was can be taken back still, by what that tells."""
+    hours: float = settings.CATALOG_PREVIOUS_SECRETS_HOURS
+    return blobs.sealed_at(blob) > datetime.now(UTC) - timedelta(hours=hours)
 
 
 def _refuse_other_leaves(secrets: Mapping[str, Any]) -> None:

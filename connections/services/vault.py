@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -271,6 +272,11 @@ def is_due(connection: Connection, row: ConnectionSecrets) -> bool:
     return row.generation == connection.secrets_generation - (row.slot == Slot.PREVIOUS)
 
 
+def kept_until(row: ConnectionSecrets) -> datetime | None:
+    """The moment that the secrets of ``row`` are bound to: only previous ones are."""
+    return row.kept_until if row.slot == Slot.PREVIOUS else None
+
+
 def _place(connection: Connection, row: ConnectionSecrets) -> SecretsPlace:
     return SecretsPlace(
         organisation_id=connection.organisation_id,
@@ -279,4 +285,5 @@ def _place(connection: Connection, row: ConnectionSecrets) -> SecretsPlace:
         generation=row.generation,
         endpoint_fingerprint=fingerprint(connection),
         names=row.names,
+        kept_until=kept_until(row),
     )

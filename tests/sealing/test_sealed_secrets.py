@@ -5,6 +5,7 @@ import hashlib
 import os
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -97,6 +98,32 @@ def test_rows_of_two_slots_cannot_be_swapped_even_whole():
     sealed_pending = ACME_SECRETS.seal({"password": "untested"}, pending)
     with pytest.raises(Tampered):  # the row moves with its generation, fingerprint and names: only the slot differs
         ACME_SECRETS.open(sealed_pending, replace(pending, slot="current"))
+
+
+def test_previous_secrets_open_until_the_moment_that_they_were_sealed_for_and_no_other():
+    until = datetime(2026, 11, 22, 12, 0, 0, 250_000, UTC)
+    place = replace(PLACE, slot="previous", kept_until=until)
+    blob = ACME_SECRETS.seal(SECRETS, place)
+    assert ACME_SECRETS.open(blob, replace(place, kept_until=until.replace(microsecond=0))) == SECRETS
+    for moment in (until + timedelta(seconds=1), until - timedelta(days=1), None):
+        with pytest.raises(Tampered):
+            ACME_SECRETS.open(blob, replace(place, kept_until=moment))
+
+
+def test_previous_secrets_of_before_they_were_bound_open_for_as_long_as_such_are_kept(settings):
+    place = replace(PLACE, slot="previous")
+    blob = ACME_SECRETS.seal(SECRETS, place)
+    later = replace(place, kept_until=datetime.now(UTC) + timedelta(days=1))
+    assert ACME_SECRETS.open(blob, later) == SECRETS
+    settings.CATALOG_PREVIOUS_SECRETS_HOURS = 0
+    for stored in (blob, blob[:-1], blob[:20], blob[:12]):
+        with pytest.raises(SealError):
+            ACME_SECRETS.open(stored, later)
+
+
+def test_only_previous_secrets_are_kept_until_a_moment():
+    with pytest.raises(ValueError, match="previous"):
+        replace(PLACE, kept_until=datetime.now(UTC))
 
 
 def test_last_generations_blob_in_the_current_row_is_refused():

@@ -29,7 +29,7 @@ from connections.services.errors import (
     ReentryRequired,
     VersionConflict,
 )
-from connections.services.keys import ending, renewing
+from connections.services.keys import ending, renewing, verifying
 from connections.services.sweeping import expire_previous
 from tests.catalogue import CANARY, Tenant
 from tests.servers.pausable import PausableServer
@@ -318,6 +318,21 @@ def test_the_time_to_take_them_back_ends_and_the_sweep_forgets_them(acme: Tenant
     assert kept(row) == ["current"]
     assert stored(acme, row) == {"password": "second"}
     assert Event.objects.get(action="connection.forget").object_id == str(row.pk)
+
+
+def test_previous_secrets_that_are_put_back_after_their_time_do_not_open(acme: Tenant) -> None:
+    row = promoted(acme, elsewhere(acme))
+    taken = ConnectionSecrets.objects.get(connection=row, slot=Slot.PREVIOUS)
+    ConnectionSecrets.objects.filter(pk=taken.pk).update(kept_until=timezone.now())
+    assert expire_previous() == 1
+    taken.kept_until = timezone.now() + timedelta(hours=48)
+    taken.save(force_insert=True)
+    with pytest.raises(Locked):
+        rotation.rollback(acme.actor(), load(acme, row))
+    assert (stored(acme, row), kept(row)) == ({"password": "second"}, ["current", "previous"])
+    [(counts, findings)] = verifying.verify(acme.organisation)
+    assert [(found.slot, found.problem) for found in findings] == [("previous", "Tampered")]
+    assert counts["opens"] == 1
 
 
 # What else changes ---------------------------------------------------------------------------------------------------

@@ -129,6 +129,7 @@ def _reseal(
         generation=row.generation,
         endpoint_fingerprint=row.fingerprint,
         names=row.names,
+        kept_until=vault.kept_until(row),
     )
     blob = bytes(row.blob)
     renewed = SealedSecrets(keys[row.key_version]).reseal(blob, place, place, key=target)

@@ -105,6 +105,7 @@ def _place(row: ConnectionSecrets) -> SecretsPlace:
         generation=row.generation,
         endpoint_fingerprint=row.fingerprint,
         names=row.names,
+        kept_until=vault.kept_until(row),
     )
 
 
