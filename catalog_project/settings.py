@@ -53,6 +53,7 @@ CATALOG_HOST_JOBS = env.int("CATALOG_HOST_JOBS", default=200)
 CATALOG_RECHECK_SECONDS = env.float("CATALOG_RECHECK_SECONDS", default=1.0)  # between looks at the rights of long jobs
 CATALOG_VISIT_SECONDS = env.int("CATALOG_VISIT_SECONDS", default=3600)  # how long a superuser may look in
 CATALOG_ENDS_INTERVAL = env.float("CATALOG_ENDS_INTERVAL", default=0.25)  # seconds until ends are on record; 0: at once
+CATALOG_EVENTS_KEEP_DAYS = env.int("CATALOG_EVENTS_KEEP_DAYS", default=0)  # events are kept; 0: for ever
 CATALOG_USE_INTERVAL = env.float("CATALOG_USE_INTERVAL", default=60.0)  # seconds between writes of how often; 0: none
 
 # Secrets that are kept elsewhere: which may be referred to, and where they are. The token of the vault is no setting.
@@ -73,6 +74,8 @@ if CATALOG_VAULT_URL:
         require_address(CATALOG_VAULT_URL, production=PRODUCTION)
     except ValueError as _exc:
         raise ImproperlyConfigured(str(_exc)) from None
+if CATALOG_EVENTS_KEEP_DAYS < 0:
+    raise ImproperlyConfigured("CATALOG_EVENTS_KEEP_DAYS is a number of days; 0 keeps events for ever.")
 for _text in (*CATALOG_EGRESS_ALLOW, *CATALOG_EGRESS_OWN):
     Opening.parse(_text)
 if PRODUCTION and DEBUG:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from io import StringIO
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from connections.models import Event
 from connections.services import events
 from tests.catalogue import Tenant
 from tests.management.conftest import AFTER, Catalogue
@@ -88,3 +90,26 @@ def test_flush_does_not_empty_the_record(catalogue: Catalogue):
     assert "couldn't be flushed" in text
     assert catalogue.ask("select count(*) from connections_event") == before
     assert catalogue.ask("select count(*) from connections_organisation") != [(0,)]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_a_chain_is_written_out_and_the_record_says_so(acme: Tenant, globex: Tenant, form: str):
+    events.record(globex.actor("admin"), "thing.happen", label="Secret plans")
+    text = run("export", "--chain", "acme", "--format", form)
+    own = Event.objects.filter(organisation=acme.organisation)
+    assert len(text.splitlines()) == own.count() + (form == "csv")
+    assert "Secret plans" not in text
+    told = own.get(action="record.export")
+    assert (told.actor_kind, told.object_label, told.detail) == ("system", "acme", {"format": form})
+    assert str(told.pk) in text
+
+
+def test_the_platforms_chain_is_written_out_too(acme: Tenant):
+    events.not_theirs([acme.actor("admin")], "connection.get", {"connection": "somewhere"})
+    actions = [json.loads(line)["action"] for line in run("export", "--chain", "@platform").splitlines()]
+    assert actions == ["record.export", "access.denied"]
+
+
+def test_what_is_no_chain_is_not_written_out(acme: Tenant):
+    with pytest.raises(CommandError, match="There is no chain nobody"):
+        run("export", "--chain", "nobody")

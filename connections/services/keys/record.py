@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from connections.models import Event, Organisation
 
 
-def record(action: str, organisation: Organisation | None = None, *, kind: str, thing: Any, **fields: Any) -> Event:
+def record(
+    action: str, organisation: Organisation | UUID | None = None, *, kind: str, thing: Any, **fields: Any
+) -> Event:
     """Insert one event of the system: the organisation's own, or the platform's when there is none.
 
-    Call it in the transaction of what it tells. ``thing`` names what was worked on: an id of at most 36 characters.
+    An organisation that may be no more is named by its id. Call it in the transaction of what it tells. ``thing`` names
+    what was worked on: an id of at most 36 characters.
     """
     return Event.objects.create(
-        organisation=organisation,
+        organisation_id=organisation.pk if isinstance(organisation, Organisation) else organisation,
         actor_kind="system",
         actor_label="terminal",
         action=action,
