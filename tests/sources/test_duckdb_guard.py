@@ -155,6 +155,64 @@ def test_a_macro_of_the_file_cannot_read_another(adapter):
         read(adapter, "from reads_file()")
 
 
+SHOWING = "current_setting('secret_directory')"
+STORED = [
+    "create view shows as from duckdb_settings()",
+    "create view shows as from pg_settings",
+    "create view shows as from duckdb_databases()",
+    "create view shows as from pragma_database_list",
+    "create view shows as select a from query('select current_' || 'setting(''secret_directory'')') q(a)",
+    f"create view shows as select {SHOWING} as a",
+    f"create view shows as select sum(length({SHOWING})) over () as a",
+    f"create view shows as select list_transform([1], lambda x: {SHOWING}) as a",
+    f"create view shows as select 1 as a from ledger order by {SHOWING} limit 1",
+    f"create view shows as select count(*) filter (where {SHOWING} = 'x') as a from ledger",
+    f"create view shows as with recursive n as (select 1 as a union all select a from n where {SHOWING} > 'x') from n",
+    f"create view shows as select 1 as a where exists (select 1 from ledger where {SHOWING} = 'x')",
+    f"create table shows (id integer, a varchar generated always as ({SHOWING}) virtual)",
+]
+
+
+@pytest.mark.parametrize("definition", STORED)
+def test_what_is_stored_in_the_file_does_not_show_the_computer(folder, definition):
+    write(folder / "root" / "books.duckdb", definition, "create view between_them as from shows")
+    adapter = adapter_of(folder / "root")
+    texts = (
+        *("from shows", "from between_them", "with q as materialized (from shows) from q join ledger on true"),
+        *("select (select count(*) from shows s where s is not null)", "explain from shows", "summarize shows"),
+        *("describe SHOWS", 'from "books"."main"."Shows"', "select id from ledger semi join shows on true"),
+    )
+    for text in texts:
+        with pytest.raises(QueryForbiddenError, match="stored in the file"):
+            read(adapter, text)
+    with pytest.raises(QueryForbiddenError):
+        read(adapter, "select :n, * from shows", parameters={"n": 1})
+    assert read(adapter, "select id from ledger where id < :n order by id", parameters={"n": 2}).rows == [[1]]
+    assert read(adapter, "describe ledger").rows
+    with pytest.raises(QueryError, match="nowhere"):
+        read(adapter, "from nowhere")
+    adapter.close()
+
+
+@pytest.mark.parametrize("macro", [SHOWING, "(select list(value) from duckdb_settings())"])
+def test_a_macro_of_the_file_does_not_show_the_computer(folder, macro):
+    write(folder / "root" / "books.duckdb", f"create macro shows() as {macro}", "create macro two() as shows()")
+    adapter = adapter_of(folder / "root")
+    for text in ("select shows()", "select two()", "select id from ledger where two() is not null"):
+        with pytest.raises(QueryForbiddenError, match="stored in the file"):
+            read(adapter, text)
+    adapter.close()
+
+
+def test_a_definition_that_is_added_later_is_seen(folder):
+    for name in ("first", "second"):
+        write(folder / "root" / "books.duckdb", f"create view {name} as from duckdb_settings()")
+        adapter = adapter_of(folder / "root")
+        with pytest.raises(QueryForbiddenError):
+            read(adapter, f"from {name}")
+        adapter.close()
+
+
 def test_a_statement_that_writes_is_told_as_such(adapter):
     for text in ("insert into ledger values (3)", "drop table ledger", "copy ledger to 'x'", "set threads = 2"):
         with pytest.raises(NotAQueryError):

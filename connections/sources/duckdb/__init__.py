@@ -76,6 +76,7 @@ class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
         super().__init__(config, environment)
         self._file: int | None = None
         self._database: duckdb.DuckDBPyConnection | None = None
+        self._denied: frozenset[str] = frozenset()
 
     def connect(self, deadline: Deadline) -> None:
         if self._database is not None:
@@ -83,7 +84,7 @@ class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
         deadline.require()
         self._file = open_file(self.environment, self.config.path)
         try:
-            self._database = _open(self._file)
+            self._database, self._denied = _open(self._file)
         except BaseException:
             self.close()
             raise
@@ -94,7 +95,7 @@ class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
     def execute(self, statement: Statement, window: Window, deadline: Deadline) -> Result:
         from connections.sources.duckdb.guard import require_reading
 
-        inner = require_reading(self._opened(), statement.text)
+        inner = require_reading(self._opened(), statement.text, self._denied)
         cursor = self._opened().cursor()
         try:
             with _interrupted(cursor, deadline):
@@ -109,7 +110,7 @@ class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
     def describe_statement(self, statement: Statement, deadline: Deadline) -> tuple[Column, ...]:
         from connections.sources.duckdb.guard import require_reading
 
-        if not require_reading(self._opened(), statement.text):
+        if not require_reading(self._opened(), statement.text, self._denied):
             return super().describe_statement(statement, deadline)
         with self._opened().cursor() as cursor, _interrupted(cursor, deadline):
             return self._shaped(cursor, statement)[0].columns
@@ -186,20 +187,20 @@ class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
         return list(self._opened().execute(text, values).fetchall())
 
 
-def _open(file: int) -> duckdb.DuckDBPyConnection:
-    """A locked-down connection to the very file that is open as ``file``."""
+def _open(file: int) -> tuple[duckdb.DuckDBPyConnection, frozenset[str]]:
+    """A locked-down connection to the very file that is open as ``file``, and names in it that no query may use."""
     import duckdb
 
-    from connections.sources.duckdb.guard import SETTINGS, lock
+    from connections.sources.duckdb.guard import SETTINGS, lock, stored_denied
 
     database = duckdb.connect(f"/dev/fd/{file}", read_only=True, config=SETTINGS | {"memory_limit": MEMORY})
     try:
         require_opened(file)
         lock(database)
+        return database, stored_denied(database, file)
     except BaseException:
         database.close()
         raise
-    return database
 
 
 def _values(statement: Statement) -> list[Any]:

@@ -15,6 +15,7 @@ import duckdb
 
 from connections.adapters.errors import NotAQueryError, QueryForbiddenError
 from connections.adapters.sql.lexis import Kind, Lexis, tokens
+from connections.sources.duckdb.stored import naming
 
 TEXT_FIELD = "/query/sql"
 LEXIS = Lexis(escape_strings=True, dollar_quotes=True, nested_comments=True)
@@ -43,8 +44,13 @@ _DENIED_FUNCTIONS = frozenset(
     {"write_log", "current_setting", "getenv", "which_secret", "json_execute_serialized_sql", "nextval", "setseed"}
 )
 _DENIED_TABLES = frozenset(
-    {"duckdb_databases", "duckdb_logs", "duckdb_secrets", "duckdb_settings", "pg_settings", "pragma_database_list"}
-)
+    {
+        "duckdb_databases", "duckdb_extensions", "duckdb_external_file_cache", "duckdb_log_contexts", "duckdb_logs",
+        "duckdb_secrets", "duckdb_settings", "duckdb_temporary_files", "pg_settings", "pragma_database_list",
+    }
+)  # fmt: skip
+_SHOWING = (_DENIED_FUNCTIONS | _DENIED_TABLES) - {"nextval", "setseed"}
+"""What shows the computer. The other two change something; a file that is open for reading refuses that by itself."""
 
 
 def lock(database: duckdb.DuckDBPyConnection) -> None:
@@ -58,23 +64,32 @@ def lock(database: duckdb.DuckDBPyConnection) -> None:
             raise RuntimeError(f"DuckDB did not take the setting {name}.")
 
 
-def require_reading(database: duckdb.DuckDBPyConnection, text: str) -> bool:
-    """Raise unless ``text`` is one query that only reads. The answer: whether it can stand inside another query."""
+def stored_denied(database: duckdb.DuckDBPyConnection, file: int) -> frozenset[str]:
+    """Names of what is stored in the open database, itself open as ``file``, that no query may use."""
+    return naming(database, file, _SHOWING)
+
+
+def require_reading(database: duckdb.DuckDBPyConnection, text: str, stored: frozenset[str]) -> bool:
+    """Raise unless ``text`` is one query that only reads. The answer: whether it can stand inside another query.
+
+    ``stored`` are the names that ``stored_denied`` gives for the file.
+    """
     statements = database.extract_statements(text)
     if len(statements) != 1:
         raise NotAQueryError("Send one statement.", field=TEXT_FIELD)
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN:
-        _require_plan_only(database, text)
+        _require_plan_only(database, text, stored)
         return False
     if kind != duckdb.StatementType.SELECT:
         raise NotAQueryError("The statement does more than read.", field=TEXT_FIELD)
     for node in _nodes(_parsed(database, text)):
         _require_plain(node)
+        _require_none(node, stored)
     return _words(text)[0] not in ("show", "describe", "desc", "summarize")
 
 
-def _require_plan_only(database: duckdb.DuckDBPyConnection, text: str) -> None:
+def _require_plan_only(database: duckdb.DuckDBPyConnection, text: str, stored: frozenset[str]) -> None:
     """EXPLAIN binds what it explains, and ANALYZE runs it."""
     words = _words(text)
     if "analyze" in words[1:8]:
@@ -83,7 +98,7 @@ def _require_plan_only(database: duckdb.DuckDBPyConnection, text: str) -> None:
     inner = text[after:]
     if words[1:2] == ["("] and words[2:3] == ["format"]:
         inner = inner[inner.index(")") + 1 :]
-    require_reading(database, inner)
+    require_reading(database, inner, stored)
 
 
 def _words(text: str) -> list[str]:
@@ -120,3 +135,12 @@ def _require_plain(node: dict[str, Any]) -> None:
             raise QueryForbiddenError(f"The function {name} may not be called here.", field=TEXT_FIELD)
         case {"type": "BASE_TABLE", "table_name": str(name)} if name.casefold() in _DENIED_TABLES:
             raise QueryForbiddenError(f"{name} tells of the computer, not of the file.", field=TEXT_FIELD)
+
+
+def _require_none(node: dict[str, Any], stored: frozenset[str]) -> None:
+    for key in ("table_name", "function_name"):
+        name = node.get(key)
+        if isinstance(name, str) and name.casefold() in stored:
+            raise QueryForbiddenError(
+                f"{name} is stored in the file and uses what may not be used here.", field=TEXT_FIELD
+            )
