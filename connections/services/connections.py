@@ -204,6 +204,8 @@ def delete(
     actor.require(Role.EDITOR, connection)
     require_version(connection, if_match, version)
     with transaction.atomic():
+        # First, as everybody who writes its secrets: the delete itself begins with what points at it.
+        Connection.objects.select_for_update().filter(pk=connection.pk).first()
         events.record(actor, "connection.delete", connection)
         connection.delete()
         standing.watch.doubt()

@@ -1,16 +1,27 @@
-"""One at a time, across processes, without waiting."""
+"""One at a time, across processes.
+
+Whoever writes sealed secrets takes locks in one order, so that no two wait for one another: connections, the
+organisation's keys, the organisation, secrets. Of several rows, by id.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 
 _NAMESPACE = 0x436174  # "Cat": apart from the advisory locks of whoever else uses the database
 
 
+def hold(rows: QuerySet[Any]) -> None:
+    """Lock ``rows`` until the open transaction ends. Others may still point at them."""
+    list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+
+
 def try_lock(name: str) -> bool:
-    """Take the lock ``name`` until the open transaction ends; False when somebody else has it.
+    """Take the lock ``name``, without waiting, until the open transaction ends; False when somebody else has it.
 
     On SQLite a transaction is the only writer from its start (BEGIN IMMEDIATE), so there is nothing more to take.
     """

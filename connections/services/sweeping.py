@@ -16,9 +16,9 @@ from django.db.models import Case, TextField, When
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
-from connections.models import ConnectionSecrets, Event, Organisation, Slot
+from connections.models import Connection, ConnectionSecrets, Event, Organisation, Slot
 from connections.services.keys.record import record
-from connections.services.locks import try_lock
+from connections.services.locks import hold, try_lock
 
 MARGIN = timedelta(seconds=20)  # clocks that differ, and answers that were on their way
 LOOKBACK = timedelta(days=1)
@@ -78,7 +78,10 @@ def expire_previous() -> int:
     count = 0
     while True:
         with transaction.atomic():
-            rows = list(expired.select_related("connection", "organisation").select_for_update(of=("self",))[:BATCH])
+            due = dict(expired.values_list("pk", "connection_id")[:BATCH])
+            hold(Connection.objects.filter(pk__in=due.values()))
+            still = expired.filter(pk__in=due).select_for_update(of=("self",))
+            rows = list(still.select_related("connection", "organisation"))
             for row in rows:
                 record(
                     "connection.forget",
@@ -90,7 +93,7 @@ def expire_previous() -> int:
                 )
             ConnectionSecrets.objects.filter(pk__in=[row.pk for row in rows]).delete()
         count += len(rows)
-        if len(rows) < BATCH:
+        if len(due) < BATCH:
             return count
 
 

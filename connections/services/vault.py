@@ -26,6 +26,7 @@ from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
 from connections.services import references, sources, upgrading
 from connections.services.errors import KeyAway, Locked
+from connections.services.locks import hold
 from connections.services.logs import Seldom
 
 away = Seldom(logging.getLogger(__name__))
@@ -192,7 +193,7 @@ def sealing_key(organisation: Organisation) -> OrganisationKey:
     newest = organisation.keys.select_for_update(no_key=True).order_by("-version").first()
     if newest is not None and newest.ring_key in ids:
         return newest
-    Organisation.objects.select_for_update().get(pk=organisation.pk)  # one of several savers makes it
+    hold(Organisation.objects.filter(pk=organisation.pk))  # one of several savers makes it
     newest = organisation.keys.select_for_update(no_key=True).order_by("-version").first()
     getattr(organisation, "_prefetched_objects_cache", {}).pop("keys", None)
     return newest if newest is not None and newest.ring_key in ids else make_key(organisation)

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from catalog_project.demo import postgres
 from connections.sealing.keyring import make_entry
@@ -100,19 +101,27 @@ class Catalogue:
         assert all("wrong: []" in out and not out.startswith("0 ") for out, _ in told), told
 
 
+def url_of(server: PausableServer, name: str) -> str:
+    login = server.login("superuser")
+    return f"postgresql://{login['user']}:{login['password']}@{server.host}:{server.port}/{name}?sslmode=disable"
+
+
+def create(server: PausableServer, template: str = "template1") -> str:
+    """The name of a new database, a copy of ``template``."""
+    name = f"catalogue_{secrets.token_hex(4)}"
+    with postgres.connect(server) as connection:
+        connection.autocommit = True
+        statement = sql.SQL("create database {} template {}")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    return name
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
     made = Catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}")
     if request.param == "postgresql":
         server: PausableServer = request.getfixturevalue("postgresql")
-        name = f"catalogue_{secrets.token_hex(4)}"
-        with postgres.connect(server) as connection:
-            connection.autocommit = True
-            connection.execute(f"create database {name}".encode())
-        login = server.login("superuser")
-        made.url = (
-            f"postgresql://{login['user']}:{login['password']}@{server.host}:{server.port}/{name}?sslmode=disable"
-        )
+        made.url = url_of(server, create(server))
     status, text = made.run(BEFORE, "-m", "tests.management.at_work", "fill", str(ORGANISATIONS))
     assert status == 0, text
     return made

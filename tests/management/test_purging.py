@@ -13,8 +13,7 @@ import pytest
 from psycopg import sql
 
 from catalog_project.demo import postgres
-from tests.management.conftest import BEFORE, Catalogue
-from tests.management.test_the_record_on_postgresql import create, url_of
+from tests.management.conftest import BEFORE, Catalogue, create, url_of
 from tests.servers.pausable import PausableServer
 
 AGED = """

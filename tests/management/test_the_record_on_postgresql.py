@@ -9,8 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from catalog_project.demo import postgres
-from tests.management.conftest import BEFORE, Catalogue
+from tests.management.conftest import BEFORE, Catalogue, create, url_of
 from tests.servers.pausable import PausableServer
 
 RECORD = """
@@ -22,21 +21,6 @@ for number in range(5):
     Event.objects.create(organisation=organisation, actor_kind="system", action="thing.happen", result="ok")
 """
 TABLES = ("connections_event", "connections_eventseal")
-
-
-def url_of(server: PausableServer, name: str) -> str:
-    login = server.login("superuser")
-    return f"postgresql://{login['user']}:{login['password']}@{server.host}:{server.port}/{name}?sslmode=disable"
-
-
-def create(server: PausableServer, template: str = "template1") -> str:
-    """The name of a new database, a copy of ``template``."""
-    name = f"record_{secrets.token_hex(4)}"
-    with postgres.connect(server) as connection:
-        connection.autocommit = True
-        statement = sql.SQL("create database {} template {}")
-        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-    return name
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from connections.models import ConnectionSecrets, Organisation, Slot
+from connections.models import Connection, ConnectionSecrets, Organisation, Slot
 from connections.sealing.keyring import KeyRing
 from connections.services.errors import Conflict, NotFound
 from connections.services.keys import counting
 from connections.services.keys.record import record
+from connections.services.locks import hold
 
 
 def retire(kid: str) -> None:
@@ -51,8 +52,10 @@ def erase(organisation: Organisation) -> int:
     that are entered later get a new key. Backups of the database still hold the keys, sealed under the ring.
     """
     with transaction.atomic():
-        Organisation.objects.select_for_update().get(pk=organisation.pk)
-        keys = list(organisation.keys.select_for_update())
+        hold(Connection.objects.filter(organisation=organisation))
+        hold(organisation.keys.all())
+        hold(Organisation.objects.filter(pk=organisation.pk))  # from here on, nobody makes another key
+        keys = list(organisation.keys.select_for_update().order_by("pk"))
         ended = ConnectionSecrets.objects.filter(
             organisation=organisation, key_version__in=[key.version for key in keys]
         ).count()

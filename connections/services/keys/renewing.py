@@ -20,6 +20,7 @@ from connections.services import vault
 from connections.services.keys.record import record
 from connections.services.keys.rewrapping import Progress
 from connections.services.keys.swapping import Swap, swap
+from connections.services.locks import hold
 
 BATCH = 500
 PASSES = 20  # each pass takes what was saved under the old key during the one before; a few are the rule
@@ -53,7 +54,7 @@ def rekey(organisation: Organisation, *, batch: int = BATCH, dry_run: bool = Fal
 def _begin(organisation: Organisation) -> tuple[DataKeys, organisation_keys.OrganisationKey]:
     """The keys that open and the newest among them: a new one, unless an earlier run left secrets behind."""
     with transaction.atomic():
-        Organisation.objects.select_for_update().get(pk=organisation.pk)
+        hold(Organisation.objects.filter(pk=organisation.pk))
         keys = _open_keys(organisation)
         newest = organisation.keys.order_by("-version").values_list("version", flat=True)[0]
         if newest not in keys or not _movable(organisation, keys, newest).exists():
@@ -151,9 +152,8 @@ def _store(
 
     Otherwise this and a save could each hold one slot of a connection and wait for the other's.
     """
-    held = Connection.objects.select_for_update(no_key=True).filter(pk__in={row.connection_id for row in rows})
     with transaction.atomic():
-        list(held.order_by("pk").values_list("pk", flat=True))
+        hold(Connection.objects.filter(pk__in={row.connection_id for row in rows}))
         moved = swap(ConnectionSecrets, swaps)
         if moved:
             detail = {"version": target.version, "secrets": moved}
@@ -167,7 +167,7 @@ def _finish(organisation: Organisation, keys: DataKeys, target: organisation_key
     Whoever saves secrets holds a lock on the row of its key, so no secret can come to a key that is being removed.
     """
     with transaction.atomic():
-        for row in organisation.keys.select_for_update().filter(version__lt=target.version).order_by("version"):
+        for row in organisation.keys.select_for_update().filter(version__lt=target.version).order_by("pk"):
             if not ConnectionSecrets.objects.filter(organisation=organisation, key_version=row.version).exists():
                 detail = {"version": row.version}
                 record("key.remove", organisation, kind="organisationkey", thing=row.pk, detail=detail)

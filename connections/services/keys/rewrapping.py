@@ -18,6 +18,7 @@ from connections.sealing.keyring import KeyRing
 from connections.services import vault
 from connections.services.keys.record import record
 from connections.services.keys.swapping import Swap, swap
+from connections.services.locks import hold
 
 BATCH = 1000
 
@@ -72,6 +73,7 @@ def _rewrapped(row: OrganisationKey, ring: KeyRing) -> Swap | None:
 
 def _store(swaps: list[Swap], ring: KeyRing, organisation: Organisation | None) -> int:
     with transaction.atomic():
+        hold(OrganisationKey.objects.filter(pk__in=[each.pk for each in swaps]))
         moved = swap(OrganisationKey, swaps)
         if moved:
             record("key.rewrap", organisation, kind="ringkey", thing=ring.newest, detail={"organisation_keys": moved})
