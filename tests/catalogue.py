@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection as database
 from django.test import Client
 
-from connections.models import Event, EventSeal, Membership, Organisation, Role, triggers
+from connections.models import Event, Membership, Organisation, Role
 from connections.services import api_keys, connections, jobs, tenancy
 from connections.services.actor import Actor
 from connections.services.connections import Change
+from connections.testing.emptying import guard_the_record
 
 CANARY = "C4n4ry-%40'\"\\é{}"
 
@@ -103,21 +103,6 @@ def make_tenant(slug: str, name: str) -> Tenant:
     for role in Role.values:
         _, tenant.keys[role] = api_keys.create(tenant.actor("admin"), f"{role} key", role)
     return tenant
-
-
-def guard_the_record(on: bool) -> None:
-    """Take away what keeps events and seals as they are, or bring it back, which only the tables' owner can."""
-    if database.vendor == "sqlite" and on:
-        triggers.stand_again("default")
-        return
-    with database.cursor() as cursor:
-        if database.vendor == "sqlite":
-            for name in triggers.final(database):
-                cursor.execute(f"drop trigger if exists {name}")
-            return
-        cursor.execute("set constraints all immediate")  # no table changes while checks are waiting
-        for model in (Event, EventSeal):
-            cursor.execute(f"alter table {model._meta.db_table} {'enable' if on else 'disable'} trigger user")
 
 
 def forget_events() -> None:

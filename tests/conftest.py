@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -60,30 +60,23 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """As pytest-django's. With row security on, PostgreSQL's wall stands around the tests' tables too.
 
     Tests that commit end with an empty database, the record included, as nobody else can have it.
     """
     from django.apps import apps
     from django.conf import settings
-    from django.db import connection, transaction
+    from django.db import connection
 
     from connections.models import row_security
-    from tests.catalogue import guard_the_record
+    from connections.testing.emptying import emptied_with_the_rest
 
-    flush = connection.ops.execute_sql_flush
-
-    def flush_all(sql_list: Iterable[str]) -> None:
-        with transaction.atomic():
-            guard_the_record(False)
-            flush(sql_list)
-            guard_the_record(True)
-
-    connection.ops.execute_sql_flush = flush_all  # type: ignore[method-assign]
     if settings.CATALOG_ROW_SECURITY:
         with django_db_blocker.unblock():
             row_security.build(connection, apps)
+    with emptied_with_the_rest():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from django.db.models import CharField, Model
 from connections.models import Connection, Event, EventSeal, ties, triggers
 from connections.models.base import uuid7
 from connections.services.system_checks import check_ties
-from tests.catalogue import Tenant, guard_the_record
+from connections.testing.emptying import guard_the_record
+from tests.catalogue import Tenant
 from tests.models.rows import links, new_connection, owned, rows_of
 
 Rows = dict[type[Model], Any]

@@ -16,7 +16,8 @@ from connections.models import Event, EventSeal, ties
 from connections.models.base import uuid7
 from connections.services import events, seals, sweeping, verification
 from connections.services.verification import Anchor
-from tests.catalogue import Tenant, guard_the_record
+from connections.testing.emptying import guard_the_record
+from tests.catalogue import Tenant
 
 OTHER_VALUES = {"object_version": 99, "changes": {"x": 1}, "detail": {"x": 1}, "ip": "192.0.2.9"}
 

@@ -29,6 +29,7 @@ from connections.adapters.registry import registry
 from connections.models import Connection
 from connections.services import connections, vault
 from connections.services.connections import Change
+from connections.testing.emptying import emptied_with_the_rest
 from connections.testing.leaks import places
 from connections.testing.leaks.canaries import Canaries
 from connections.testing.leaks.doors import Doors
@@ -66,7 +67,14 @@ class Hunt:
 
 
 @pytest.fixture
-def leak_hunt(transactional_db: None, capfd: pytest.CaptureFixture[str]) -> Iterator[Hunt]:
+def the_record_is_emptied() -> Iterator[None]:
+    """For what comes after a hunt, whose events are committed."""
+    with emptied_with_the_rest():
+        yield
+
+
+@pytest.fixture
+def leak_hunt(the_record_is_emptied: None, transactional_db: None, capfd: pytest.CaptureFixture[str]) -> Iterator[Hunt]:
     """A hunt of one's own: make canaries, drive them through what is to be looked at, and call ``look``."""
     canaries = Canaries()
     with listening() as listener, looking_at_jobs(canaries):
