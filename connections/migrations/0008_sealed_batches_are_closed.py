@@ -18,9 +18,10 @@ create trigger connections_event_final_insert before insert on connections_event
   for each row when (new.seal_id is not null or new.position is not null)
   execute function connections_event_arrives_sealed()
 """,
-    # The table by its schema: a temporary one of the same name would come first.
+    # Names are looked up in pg_catalog, and the table in its schema: who asks brings no other ones.
     "connections_event_final_place": """
-create function connections_event_has_a_place() returns trigger language plpgsql as $$
+create function connections_event_has_a_place() returns trigger language plpgsql
+set search_path = pg_catalog, pg_temp as $$
 declare
   fits boolean;
 begin
