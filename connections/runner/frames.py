@@ -27,6 +27,9 @@ MAX_WORDS: Final = 4 * 1024 * 1024
 MAX_CHUNK: Final = 1024 * 1024
 MAX_HELD: Final = 64 * 1024
 """A longer piece is sent at once: what is held is copied."""
+SOON_SECONDS: Final = 0.0003
+IN_VAIN: Final = 16
+"""How many times nobody waits without sleeping after it was in vain."""
 _READ: Final = 256 * 1024
 
 
@@ -109,6 +112,7 @@ class Channel:
         self._also = also
         self._buffer = bytearray()
         self._held = b""
+        self._patience = 0
         self._reading = select.poll()
         self._reading.register(sock, select.POLLIN)
         if also is not None:
@@ -141,6 +145,21 @@ class Channel:
             if any(fd == self._also for fd, _ in ready) and not self._fill():
                 raise EOFError  # dead, although a descendant may still hold its end open
         return frame
+
+    def receive_soon(self, until: float) -> tuple[Kind, bytes]:
+        """``receive``, for what comes in a moment: waits without sleeping first, as waking up takes longer than that.
+
+        Where that was in vain, it is not tried the next few times: then somebody else needs the processor.
+        """
+        if self._patience < 0:
+            self._patience += 1
+            return self.receive(until)
+        end = min(until, time.monotonic() + SOON_SECONDS)
+        while time.monotonic() < end:
+            if (frame := self.waiting()) is not None:
+                return frame
+        self._patience = -IN_VAIN
+        return self.receive(until)
 
     def waiting(self) -> tuple[Kind, bytes] | None:
         """The next frame if it is here already. Raises ``EOFError`` when the other side is gone."""

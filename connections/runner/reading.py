@@ -31,7 +31,7 @@ def read(
     arguments: dict[str, Any],
     budget: Budget,
     deadline: Deadline,
-    begin: Callable[[], None],
+    begin: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """Run ``query`` and encode its rows, within ``budget``. ``begin`` is called before the source is touched.
 

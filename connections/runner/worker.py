@@ -104,7 +104,7 @@ class Worker:
         if self._may_go:
             return
         try:
-            word, _ = self._channel.receive(until)
+            word, _ = self._channel.receive_soon(until)
         except TimeoutError:
             raise EOFError from None
         if word is not Kind.GO:

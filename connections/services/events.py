@@ -61,9 +61,10 @@ class Entry:
     def end(self, result: str, code: str = "", **measured: Any) -> None:
         """Record in a moment what came of it (``connections.services.ends``).
 
-        At once where ends are not kept, and where nothing is on record yet: then it never began.
+        At once where ends are not kept, and where nothing is on record yet: then it never began, and says so.
         """
-        row = {**self._row, "result": result, "code": code, "detail": {**self._row["detail"], **measured}}
+        detail = {**self._row["detail"], **measured, **({} if self.begun else {"begun": False})}
+        row = {**self._row, "result": result, "code": code, "detail": detail}
         if not self.begun or not ends.keep(row):
             with walls.inside(self._organisation_id):
                 insert(Event, **row)

@@ -19,22 +19,23 @@ import orjson
 from django.db import OperationalError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+Row = tuple[Any, ...]
 Wait = Callable[[], None]
 Prepare = Callable[[Any], Any]
 _Value = tuple[str, Prepare | None, Callable[[], Any] | None, Any]
 
 
-def first(alias: str, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+def first(alias: str, sql: str, values: Sequence[Any]) -> Row | None:
     """The first row that ``sql`` finds, as the driver gives it. A database connection that was lost is opened anew."""
     connection = connections[alias]
     connection.health_check_done = True  # type: ignore[attr-defined]  # this statement is the check
     try:
-        return _first(connection, sql, values)
+        return _run(connection, sql, values)
     except OperationalError:
         if connection.in_atomic_block or connection.is_usable():
             raise
         connection.close()
-        return _first(connection, sql, values)
+        return _run(connection, sql, values)
 
 
 def insert(model: type[models.Model], **values: Any) -> None:
@@ -171,38 +172,48 @@ def _insertion_of(
 # The driver's own cursor ---------------------------------------------------------------------------------------------
 
 
-def _first(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
-    with _run(connection, sql, values) as cursor:
-        row: tuple[Any, ...] | None = cursor.fetchone()
-        return row
-
-
-def _run(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> Any:
-    """Run one statement; the cursor that holds its rows. Raises Django's database errors."""
+def _run(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    """Run one statement; the first row that it finds. Raises Django's database errors."""
     if _is_watched(connection) or connection.vendor not in _RUN:
-        cursor = connection.cursor()
-        cursor.execute(sql, values)
-        return contextlib.closing(cursor)
+        with connection.cursor() as cursor:
+            return _first_of(cursor.execute(sql, values) or cursor)
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        return _RUN[connection.vendor](connection.connection, sql, values)
+        return _RUN[connection.vendor](connection, sql, values)
+
+
+def _first_of(cursor: Any) -> Row | None:
+    row: Row | None = cursor.fetchone() if cursor.description is not None else None
+    return row
 
 
 def _is_watched(connection: BaseDatabaseWrapper) -> bool:
     return bool(connection.in_atomic_block or connection.execute_wrappers or connection.queries_logged)
 
 
-def _run_sqlite(raw: Any, sql: str, values: Sequence[Any]) -> Any:
-    return contextlib.closing(raw.execute(_with_question_marks(sql), values))
+def _run_sqlite(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Row | None:
+    cursor = connection.connection.execute(_with_question_marks(sql), values)
+    row: Row | None = cursor.fetchone()
+    cursor.close()
+    return row
 
 
-def _run_postgresql(raw: Any, sql: str, values: Sequence[Any]) -> Any:
+def _run_postgresql(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Row | None:
     import psycopg
 
-    return psycopg.Cursor(raw).execute(sql, values, prepare=True)
+    from connections.services.prepared import Prepared
+
+    raw = connection.connection
+    if raw.prepare_threshold is None:  # a pooler that shares sessions keeps no statements
+        return _first_of(psycopg.Cursor(raw).execute(sql, values))
+    kept: tuple[Any, Prepared] | None = getattr(connection, "_catalogue_prepared", None)
+    if kept is None or kept[0] is not raw:
+        kept = (raw, Prepared(raw))
+        connection._catalogue_prepared = kept  # type: ignore[attr-defined]
+    return kept[1].first(sql, values)
 
 
-_RUN: Final[dict[str, Callable[[Any, str, Sequence[Any]], Any]]] = {
+_RUN: Final[dict[str, Callable[[BaseDatabaseWrapper, str, Sequence[Any]], Row | None]]] = {
     "sqlite": _run_sqlite,
     "postgresql": _run_postgresql,
 }

@@ -120,12 +120,15 @@ def _read(since: datetime) -> _Found:
     """Pair starts and ends from ``since`` on.
 
     An end is that of the last start before it with the same key: callers choose request ids, and may use one again for
-    the same thing, and a read that was refused before it began has an end and no start. A swept end names its start.
+    the same thing. A read that was refused before it began has an end and no start, and says so: it is left out. A
+    swept end names its start.
     """
     found, swept = _Found(), set[str]()
     ended: Counter[tuple[Any, ...]] = Counter()
-    for pk, at, result, of, *rest in _newest_first(since):
+    for pk, at, result, of, begun, *rest in _newest_first(since):
         key = tuple(rest)
+        if begun is False:
+            continue
         if of is not None:
             swept.add(of)
         elif result != "started":
@@ -141,13 +144,16 @@ def _read(since: datetime) -> _Found:
 
 
 def _newest_first(since: datetime) -> Iterator[tuple[Any, ...]]:
-    """The events from ``since`` on: id, time, result, the start that a swept one names, and their key.
+    """The events from ``since`` on: id, time, result, the start that a swept one names, whether it began, their key.
 
     Ids tell milliseconds. Of those within one, the time tells which came first.
     """
     swept = Case(When(code=_CODE, then=KT("detail__swept")), output_field=TextField(null=True))
     rows = Event.objects.filter(pk__gte=_first_id(since)).order_by("-pk").annotate(of=swept)
-    of_one = groupby(rows.values_list("pk", "at", "result", "of", *_KEY).iterator(), key=lambda row: row[0].int >> 80)
+    of_one = groupby(
+        rows.values_list("pk", "at", "result", "of", "detail__begun", *_KEY).iterator(),
+        key=lambda row: row[0].int >> 80,
+    )
     for _, events in of_one:
         yield from sorted(events, key=lambda row: (row[1], row[2] != "started"), reverse=True)
 

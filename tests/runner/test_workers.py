@@ -19,6 +19,7 @@ from connections.adapters.errors import (
     CancelledError,
     DeadlineError,
     InternalError,
+    InvalidError,
     QueryError,
     TooLargeError,
     UnreachableError,
@@ -302,6 +303,24 @@ def test_settings_that_cannot_be_opened_cost_no_worker(local: Asker):
 
     with pytest.raises(PermissionError, match="locked"):
         local.do("count", connection="c2", settings=locked)
+    assert local.myself()["pid"] == pid
+
+
+def test_a_warm_source_is_not_touched_before_the_run_goes_on(local: Asker):
+    pid = local.myself()["pid"]
+    with local.run(query=toy("exit")) as run:
+        assert type(next(run)).__name__ == "Ready"
+        assert not gone(pid, within=0.5)
+        with pytest.raises(WorkerCrashedError):
+            list(run)
+    assert gone(pid)
+
+
+def test_a_job_that_cannot_begin_leaves_its_worker_in_step(local: Asker):
+    pid = local.myself()["pid"]
+    for _ in range(3):
+        with pytest.raises(InvalidError):
+            local.ask(query={"do": 1})
     assert local.myself()["pid"] == pid
 
 

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from django.db import connection as database
 from django.utils import timezone
 
-from connections.models import Event, EventSeal, ties
+from connections.models import Connection, Event, EventSeal, ties
 from connections.models.base import uuid7
 from connections.services import events, seals, sweeping, verification
 from connections.services.verification import Anchor
@@ -288,6 +288,20 @@ def test_a_read_that_was_refused_before_it_began_hides_no_later_crash_of_its_req
     assert sweeping.sweep().closed == 1
     assert Event.objects.get(code="worker_crashed").detail == {"swept": str(crashed.pk)}
     assert sweeping.sweep().closed == 0
+
+
+def test_a_read_that_was_refused_before_it_began_hides_no_earlier_crash_of_its_request_id(
+    acme: Tenant, settings: Any
+) -> None:
+    settings.CATALOG_ENDS_INTERVAL = 0.0
+    thing = Connection.objects.create(organisation=acme.organisation, slug="s", name="S", source="sqlite")
+    entry = events.Entry(acme.actor("viewer"), "connection.preview", thing, {"limit": 5})
+    entry.end("failed", "busy")
+    refusal = Event.objects.get(code="busy")
+    assert refusal.detail == {"limit": 5, "begun": False}
+    crashed = old(acme, request=refusal.request_id, object_id=refusal.object_id)
+    assert sweeping.sweep().closed == 1
+    assert Event.objects.get(code="worker_crashed").detail == {"swept": str(crashed.pk)}
 
 
 def test_an_end_in_the_millisecond_of_its_start_is_its_end(acme: Tenant):
