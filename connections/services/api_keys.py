@@ -10,10 +10,11 @@ import hashlib
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -22,11 +23,14 @@ from connections.models import APIKey, APIKeyConnection, Connection, Membership,
 from connections.services import events, standing
 from connections.services.actor import Actor
 from connections.services.errors import Invalid, NotFound
+from connections.services.rows import waiting_for_locks
 
 KEY = re.compile(r"ck_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 USE_RESOLUTION = timedelta(minutes=1)
 MAX_REACH = 500
+_NOTE_SECONDS = 0.2
+"""What noting that a key is in use may wait: nobody asked for that."""
 
 
 def visible(actor: Actor) -> QuerySet[APIKey]:
@@ -133,7 +137,8 @@ def used(key_id: Any, last_used_at: datetime | str | None, now: datetime) -> Non
     if last is not None and last.tzinfo is None:
         last = last.replace(tzinfo=UTC)
     if last is None or now - last > USE_RESOLUTION:
-        APIKey.objects.filter(pk=key_id).update(last_used_at=now)
+        with suppress(OperationalError), waiting_for_locks(APIKey, _NOTE_SECONDS):  # the next use notes it as well
+            APIKey.objects.filter(pk=key_id).update(last_used_at=now)
 
 
 def actor_of(key: APIKey, request_id: str = "", ip: str | None = None) -> Actor:

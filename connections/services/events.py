@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from connections.models import Event, Role
 from connections.services import ends, walls
 from connections.services.actor import Actor
-from connections.services.rows import Wait, insert, insert_now_sync_later
+from connections.services.rows import Wait, insert, insert_now_sync_later, waiting_for_locks
 
 
 class Recorded(Protocol):
@@ -47,13 +47,13 @@ class Entry:
         self._row = _row(actor, action, organisation_id=actor.organisation_id, detail=detail, **_about(thing))
         self.begun = False
 
-    def begin(self) -> Wait:
-        """Commit that it started. What is returned waits until no loss of power can undo that.
+    def begin(self, within: float) -> Wait:
+        """Commit that it started, ``within`` seconds. What is returned waits until no loss of power can undo that.
 
         The work may begin at once, and be heard of when that wait is over. The wait for one event is one for all
         before it.
         """
-        with walls.inside(self._organisation_id):
+        with walls.inside(self._organisation_id), waiting_for_locks(Event, within):
             wait = insert_now_sync_later(Event, **self._row, result="started")
         self.begun = True
         return wait

@@ -136,7 +136,7 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
             on=ground.terms,
             since=ground.epoch,
         )
-        head = _head(run, entry)
+        head = _head(run, entry, timeout)
     except DatabaseError:
         if entry.begun:
             entry.end("failed", "busy")
@@ -148,8 +148,8 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
     return Stream(entry, run, head, count)
 
 
-def _head(run: Run, entry: events.Entry) -> Head:
-    """The answer's start. The run is closed when it does not come.
+def _head(run: Run, entry: events.Entry, timeout: float) -> Head:
+    """The answer's start, of work that has ``timeout`` seconds. The run is closed when it does not come.
 
     The event is committed before the source is touched, and made to last while it works: nothing is answered before.
     """
@@ -157,7 +157,7 @@ def _head(run: Run, entry: events.Entry) -> Head:
     try:
         for item in run:
             if isinstance(item, Ready):
-                wait = entry.begin()
+                wait = entry.begin(timeout)
             elif isinstance(item, Begun) and wait is not None:
                 wait()
             elif isinstance(item, Head):

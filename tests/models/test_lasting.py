@@ -32,7 +32,7 @@ def entry(acme: Tenant) -> events.Entry:
 
 
 def test_it_is_there_for_others_before_anybody_waits(entry: events.Entry) -> None:
-    entry.begin()
+    entry.begin(20.0)
     seen: list[int] = []
 
     def look() -> None:
@@ -47,7 +47,7 @@ def test_it_is_there_for_others_before_anybody_waits(entry: events.Entry) -> Non
 
 def test_nothing_is_left_to_wait_for_in_a_transaction(entry: events.Entry) -> None:
     with transaction.atomic():
-        entry.begin()()
+        entry.begin(20.0)()
 
 
 def test_it_lasts_once_it_was_waited_for(entry: events.Entry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def _on_postgresql(entry: events.Entry, monkeypatch: pytest.MonkeyPatch) -> None
     asked("select set_config('synchronous_commit', 'on', false)")
     not_yet = []
     for _ in range(20):
-        wait = entry.begin()
+        wait = entry.begin(20.0)
         written = asked("select pg_current_wal_insert_lsn()::text")
         not_yet.append(asked(BEHIND, written))
         wait()
@@ -76,7 +76,7 @@ def _on_sqlite(entry: events.Entry, monkeypatch: pytest.MonkeyPatch) -> None:
         really(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", note)
-    wait = entry.begin()
+    wait = entry.begin(20.0)
     assert synced == []
     wait()
     log = f"{asked('select file from pragma_database_list')}-wal"
