@@ -12,8 +12,8 @@ from connections.runner.encoding.encoder import mended
 NAMES: Final = 1_000_000
 """Characters of all column names of an answer: they go to the supervisor in one piece."""
 _KEPT: Final = 64
-_KEPT_COLUMNS: Final = 256
-"""An answer with more columns is worked out each time."""
+_KEPT_NAMES: Final = 16 * 1024
+"""Characters of all names; columns with more are worked out each time."""
 
 Shown = list[dict[str, Any]]
 
@@ -25,8 +25,15 @@ def shown(columns: Sequence[Column]) -> Shown:
     known = _kept.get(id(columns))
     if known is not None and known[0] is columns:
         return known[1]
+    size = sum(len(column.name) + len(column.native_type or "") for column in columns)
+    if size > NAMES:
+        raise TooLargeError(
+            f"The names of the columns have more than {NAMES} characters in all.",
+            field="/query",
+            hint="Name the columns you need.",
+        )
     found = _shown(columns)
-    if isinstance(columns, tuple) and len(columns) <= _KEPT_COLUMNS:
+    if isinstance(columns, tuple) and size <= _KEPT_NAMES:
         if len(_kept) >= _KEPT:
             _kept.clear()
         _kept[id(columns)] = (columns, found)
@@ -34,12 +41,6 @@ def shown(columns: Sequence[Column]) -> Shown:
 
 
 def _shown(columns: Sequence[Column]) -> Shown:
-    if sum(len(column.name) + len(column.native_type or "") for column in columns) > NAMES:
-        raise TooLargeError(
-            f"The names of the columns have more than {NAMES} characters in all.",
-            field="/query",
-            hint="Name the columns you need.",
-        )
     return [
         {key: mended(value) if isinstance(value, str) else value for key, value in column.as_dict().items()}
         for column in columns

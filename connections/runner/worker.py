@@ -154,7 +154,7 @@ class Worker:
         except (EOFError, TimeoutError):
             raise EOFError from None  # nobody listens, or nobody gave the settings in time
         except Stopped:
-            if loan is not None:
+            if loan is not None and self._may_go:  # else the source was asked nothing
                 _abandon(loan)
             return False
         except BaseException as exc:  # noqa: BLE001  drivers in Rust raise past Exception; all must be answered

@@ -92,14 +92,14 @@ def purge(before: datetime, *, dry_run: bool = False) -> Iterator[Part]:
 
 
 def _rehearse(name: str, organisation_id: UUID | None, before: datetime) -> Iterator[Part]:
-    last = verification.last_purge(organisation_id)
+    last, is_purged = verification.last_purge(organisation_id), True
     while True:
-        part = _due(name, organisation_id, last, before)
+        part = _due(name, organisation_id, last, before, is_purged=is_purged)
         if part.seals or part.findings:
             yield part
         if part.findings or part.events < MOST:
             return
-        last = part.through
+        last, is_purged = part.through, False
 
 
 def _chain(name: str, organisation_id: UUID | None, before: datetime) -> Iterator[Part]:
@@ -117,11 +117,14 @@ def _chain(name: str, organisation_id: UUID | None, before: datetime) -> Iterato
             return
 
 
-def _due(name: str, organisation_id: UUID | None, last: Anchor, before: datetime) -> Part:
-    """The batches after ``last`` that are older than ``before``, until there are ``MOST`` events."""
+def _due(name: str, organisation_id: UUID | None, last: Anchor, before: datetime, *, is_purged: bool = True) -> Part:
+    """The batches after ``last`` that are older than ``before``, until there are ``MOST`` events.
+
+    Up to ``last`` they are gone, or, where it is not ``is_purged``, would be.
+    """
     part = Part(name, last.number + 1, last)
-    batches = verification.sealed(organisation_id, after=last.number - 1)
-    part.findings = _as_told(batches, last) if last.number else []
+    batches = verification.sealed(organisation_id, after=last.number - is_purged)
+    part.findings = _as_told(batches, last) if last.number and is_purged else []
     for seal, events in batches:
         if part.findings or part.events >= MOST or not _is_older(before, seal, events):
             break

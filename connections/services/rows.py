@@ -55,9 +55,10 @@ def insert_now_sync_later(model: type[models.Model], **values: Any) -> Wait:
     """
     connection = connections[router.db_for_write(model)]
     sql, row = _insertion_of(model, connection, values)
-    if connection.vendor == "postgresql" and not _is_watched(connection):
+    if connection.vendor == "postgresql" and not _is_watched(connection) and not _is_pooled(connection):
         _run(connection, sql + _NOT_WAITED_FOR, row)
-        return lambda: _flush(connection)
+        raw = connection.connection
+        return lambda: _flush(connection, raw)
     log = _write_ahead_log(connection)
     if log is None:
         _run(connection, sql, row)
@@ -207,7 +208,8 @@ def _first_of(cursor: Any) -> Row | None:
 
 
 def _is_watched(connection: BaseDatabaseWrapper) -> bool:
-    return bool(connection.in_atomic_block or connection.execute_wrappers or connection.queries_logged)
+    in_transaction = connection.in_atomic_block or not connection.get_autocommit()
+    return bool(in_transaction or connection.execute_wrappers or connection.queries_logged)
 
 
 def _run_sqlite(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Row | None:
@@ -223,7 +225,7 @@ def _run_postgresql(connection: BaseDatabaseWrapper, sql: str, values: Sequence[
     from connections.services.prepared import Prepared
 
     raw = connection.connection
-    if raw.prepare_threshold is None:  # a pooler that shares sessions keeps no statements
+    if _is_pooled(connection):  # a pooler that shares sessions keeps no statements
         return _first_of(psycopg.Cursor(raw).execute(sql, values))
     kept: tuple[Any, Prepared] | None = getattr(connection, "_catalogue_prepared", None)
     if kept is None or kept[0] is not raw:
@@ -261,7 +263,15 @@ _FLUSH: Final = "SELECT pg_logical_emit_message(true, 'catalogue', '')"
 """A transaction that writes next to nothing, and is waited for as the deployment has it: so is all before it."""
 
 
-def _flush(connection: BaseDatabaseWrapper) -> None:
+def _is_pooled(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the next statement may be another session's: then it cannot wait for this one's."""
+    return connection.connection.prepare_threshold is None
+
+
+def _flush(connection: BaseDatabaseWrapper, raw: Any) -> None:
+    """Wait for what was written by ``raw``. On another connection, after a crash, that may be gone."""
+    if connection.connection is not raw:
+        raise OperationalError("The connection to the catalogue's database was lost.")
     _run(connection, _FLUSH)
 
 

@@ -59,9 +59,20 @@ def chains() -> dict[str, UUID | None]:
 
 
 def verify(chain: str, organisation_id: UUID | None, anchors: Collection[Anchor] = ()) -> Verdict:
-    """Check the chain from its first seal to its last, against itself and against ``anchors``."""
+    """Check the chain from its first seal to its last, against itself and against ``anchors``.
+
+    It is read in pieces. Where some of it is purged meanwhile, it is checked again.
+    """
+    while True:
+        purge = last_purge(organisation_id)
+        verdict = _verify(chain, organisation_id, anchors, purge)
+        if last_purge(organisation_id) == purge:
+            return verdict
+
+
+def _verify(chain: str, organisation_id: UUID | None, anchors: Collection[Anchor], purge: Anchor) -> Verdict:
     verdict, held = Verdict(chain), dict[int, str]()
-    last, purge = NOTHING, last_purge(organisation_id)
+    last = NOTHING
     for seal, events in sealed(organisation_id):
         if seal.number <= purge.number:
             verdict.findings += link(last, seal) + gone(seal, events, purge)

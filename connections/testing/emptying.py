@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -31,16 +32,17 @@ def guard_the_record(on: bool) -> None:
 @contextmanager
 def emptied_with_the_rest() -> Iterator[None]:
     """Where Django empties the database in this block, as it does after tests that commit, the record goes too."""
-    flush = connection.ops.execute_sql_flush
+    operations: Any = type(connection.ops)  # a test with a browser has a database connection of its own
+    flush = operations.execute_sql_flush
 
-    def flush_all(sql_list: Iterable[str]) -> None:
+    def flush_all(self: Any, sql_list: Iterable[str]) -> None:
         with transaction.atomic():
             guard_the_record(False)
-            flush(sql_list)
+            flush(self, sql_list)
             guard_the_record(True)
 
-    connection.ops.execute_sql_flush = flush_all  # type: ignore[method-assign]
+    operations.execute_sql_flush = flush_all
     try:
         yield
     finally:
-        connection.ops.execute_sql_flush = flush  # type: ignore[method-assign]
+        operations.execute_sql_flush = flush

@@ -157,6 +157,45 @@ def test_a_dry_run_says_what_would_go_and_leaves_it(aged: Catalogue, application
     assert (aged.ask(LEFT), told(aged)) == (ALL, [])
 
 
+IN_PARTS = """
+import django; django.setup()
+from django.core.management import call_command
+from connections.services import purging
+purging.MOST = 5
+call_command("events", "purge", "--dry-run")
+"""
+
+
+def test_a_dry_run_in_several_parts_says_what_the_purge_would(aged: Catalogue) -> None:
+    status, text = aged.run(BEFORE, "-c", IN_PARTS)
+    assert status == 0, text
+    assert re.findall(r"^acme seals (\d) to (\d), 5 events", text, re.M) == [("1", "1"), ("2", "2")]
+    assert aged.ask(LEFT) == ALL
+
+
+MEANWHILE = """
+import django; django.setup()
+import subprocess, sys
+from django.core.management import call_command
+from connections.services import verification
+usual, done = verification.last_purge, []
+def slow(organisation):
+    found = usual(organisation)
+    if organisation is not None and not done:
+        done.append(subprocess.run([sys.executable, "manage.py", "events", "purge"], check=True))
+    return found
+verification.last_purge = slow
+call_command("events", "verify")
+"""
+
+
+def test_a_purge_while_a_chain_is_verified_is_no_finding(aged: Catalogue) -> None:
+    status, text = aged.run(BEFORE, "-c", MEANWHILE)
+    assert status == 0, text
+    assert "BROKEN" not in text
+    assert aged.ask(LEFT) == [("200", 15)]
+
+
 def test_a_batch_with_one_event_that_is_too_young_stays_and_all_after_it(
     aged: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

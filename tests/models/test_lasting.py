@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from connections.models import Event
 from connections.services import events
@@ -82,3 +82,24 @@ def _on_sqlite(entry: events.Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     log = f"{asked('select file from pragma_database_list')}-wal"
     assert [os.path.samefile(each, log) for each in synced] == [True]
     assert asked("pragma synchronous") == 2
+
+
+def test_where_the_caller_commits_by_itself_nothing_lasts_that_it_takes_back(entry: events.Entry) -> None:
+    transaction.set_autocommit(False)
+    try:
+        entry.begin(20.0)()
+        transaction.rollback()
+    finally:
+        transaction.set_autocommit(True)
+    assert not Event.objects.filter(action="connection.preview").exists()
+
+
+def test_on_postgresql_another_connection_cannot_say_that_it_lasts(entry: events.Entry) -> None:
+    wait = entry.begin(20.0)
+    if connection.vendor == "postgresql":
+        connection.close()
+        connection.ensure_connection()
+        with pytest.raises(OperationalError):
+            wait()
+    else:
+        wait()

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
@@ -23,6 +24,7 @@ from connections.adapters.errors import (
     WorkerCrashedError,
 )
 from connections.adapters.limits import Budget
+from connections.runner.frames import Ready
 from connections.runner.supervisor import LocalRunner
 from connections.sources.postgresql.login import APPLICATION
 from tests.runner.asking import Answer, Asker
@@ -203,6 +205,30 @@ def test_at_the_server_a_cancelled_query_ends_though_its_text_has_it_not_look(wa
         warehouse.ask(text, job_id="slow", limit=1000)
     canceller.join()
     assert warehouse.works(0, within=2)
+
+
+def test_a_run_that_is_closed_before_it_goes_on_asks_its_warm_source_nothing(mariadb: PausableServer, local: Asker):
+    """No second login ends a query that was never begun."""
+    login = mariadb.login("superuser")
+
+    def logins() -> int:
+        with closing(pymysql.connect(**login)) as owner, owner.cursor() as cursor:
+            cursor.execute("show global status like 'connections'")
+            row = cursor.fetchone()
+        assert row is not None
+        return int(row[1])
+
+    local.settings = mariadb.login("reader") | {"tls": {"mode": "disable"}, "retry": {"attempts": 1}}
+    asked: dict[str, Any] = {"source": "mysql", "egress": LOOPBACK, "query": {"sql": "select 1"}}
+    assert local.ask(**asked).rows == [[1]]
+    before = logins()
+    run = local.run(**asked)
+    assert isinstance(next(run), Ready)
+    time.sleep(0.2)
+    run.close()
+    time.sleep(1.5)
+    assert logins() == before + 1
+    assert local.ask(**asked).rows == [[1]]
 
 
 def test_at_mariadb_a_cancelled_query_ends(mariadb: PausableServer, local: Asker):

@@ -281,3 +281,28 @@ def test_a_file_that_is_swapped_while_it_is_opened_shows_nothing_from_outside(fo
         over.set()
         thread.join()
     assert all(rows == [[1], [2]] for rows in seen)
+
+
+@pytest.mark.parametrize(
+    "macro",
+    [
+        f"create macro shows(a := {SHOWING}) as a",
+        f"create macro shows(x, a := {SHOWING}) as concat(x, a)",
+        f"create macro shows(a := {SHOWING}) as table select a",
+        f"create macro shows(x, y, z) as x, (x, a := {SHOWING}) as a",
+    ],
+)
+def test_what_a_macro_takes_for_arguments_that_are_left_out_does_not_show_the_computer(folder, macro):
+    of_tables = "as table" in macro
+    view = (
+        "create view through as select * from shows()" if of_tables else "create view through as select shows(1) as a"
+    )
+    if "macro shows(a :=" in macro and not of_tables:
+        view = "create view through as select shows() as a"
+    write(folder / "root" / "books.duckdb", macro, view, "create macro plain(a, b) as a + b")
+    adapter = adapter_of(folder / "root")
+    for text in ("from through", "from shows()" if of_tables else "select shows(1)"):
+        with pytest.raises(QueryForbiddenError, match=r"stored in the file|may not be called"):
+            read(adapter, text)
+    assert read(adapter, "select plain(1, 1)").rows == [[2]]
+    adapter.close()

@@ -20,8 +20,15 @@ _DEFINITIONS: Final = (
     "union all select function_name, macro_definition from duckdb_functions() "
     "where not internal and macro_definition is not null"
 )
+# What a macro takes for arguments that are left out stands in no definition.
+_MACROS: Final = (
+    "select schema_name, function_name, function_type = 'table_macro', max(len(parameters)) from duckdb_functions() "
+    "where not internal and macro_definition is not null and len(parameters) > 0 group by all"
+)
 _RUNS_A_TEXT: Final = re.compile(r'\bquery(?:_table)?"?\s*\(', re.IGNORECASE)
 """Calls whose arguments are texts, in which a name can be put together."""
+_ANYTHING: Final = "query("
+"""The definition of what may come to anything."""
 _KEPT: Final = 64
 _answers: dict[tuple[int, ...], frozenset[str]] = {}
 
@@ -36,8 +43,26 @@ def naming(database: duckdb.DuckDBPyConnection, file: int, denied: Collection[st
     if state not in _answers:
         if len(_answers) >= _KEPT:
             _answers.clear()
-        _answers[state] = _reaching(database.execute(_DEFINITIONS).fetchall(), denied)
+        definitions = database.execute(_DEFINITIONS).fetchall()
+        macros = database.execute(_MACROS).fetchall()
+        definitions += [(macro[1], _ANYTHING) for macro in macros if not _takes_all(database, *macro)]
+        _answers[state] = _reaching(definitions, denied)
     return _answers[state]
+
+
+def _takes_all(database: duckdb.DuckDBPyConnection, schema: str, name: str, of_tables: bool, most: int) -> bool:
+    """Whether a macro takes nothing for arguments that are left out. DuckDB tells who gives too many.
+
+    It tells what comes of such a value, not what it is made of.
+    """
+    quoted = ".".join('"{}"'.format(part.replace('"', '""')) for part in (schema, name))
+    call = f"{quoted}({', '.join(['null'] * (most + 1))})"
+    try:
+        database.execute(f"explain select * from {call}" if of_tables else f"explain select {call}")  # noqa: S608  quoted
+    except duckdb.Error as exc:
+        told = str(exc).partition("Candidate macros:")[2]
+        return bool(told) and ":=" not in told
+    return False
 
 
 def _reaching(definitions: list[tuple[str, str]], denied: Collection[str]) -> frozenset[str]:
