@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from connections.models import Organisation, OrganisationKey
 from connections.sealing import organisation_keys
@@ -50,7 +51,7 @@ def rotate(
     total, rows = Progress(), list(waiting[:batch])
     while rows:
         swaps = [found for row in rows if (found := _rewrapped(row, ring)) is not None]
-        moved = len(swaps) if dry_run else _store(swaps, ring, organisation)
+        moved = len(swaps) if dry_run else _store(swaps, waiting, ring, organisation)
         total += Progress(moved, len(swaps) - moved, len(rows) - len(swaps))
         yield total
         rows = list(waiting.filter(pk__gt=rows[-1].pk)[:batch])
@@ -71,9 +72,12 @@ def _rewrapped(row: OrganisationKey, ring: KeyRing) -> Swap | None:
     )
 
 
-def _store(swaps: list[Swap], ring: KeyRing, organisation: Organisation | None) -> int:
+def _store(
+    swaps: list[Swap], waiting: QuerySet[OrganisationKey], ring: KeyRing, organisation: Organisation | None
+) -> int:
     with transaction.atomic():
-        hold(OrganisationKey.objects.filter(pk__in=[each.pk for each in swaps]))
+        if swaps:
+            hold(waiting.filter(pk__range=(swaps[0].pk, swaps[-1].pk)))  # their own ids would take longer to send
         moved = swap(OrganisationKey, swaps)
         if moved:
             record("key.rewrap", organisation, kind="ringkey", thing=ring.newest, detail={"organisation_keys": moved})
