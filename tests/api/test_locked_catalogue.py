@@ -15,10 +15,7 @@ from django.utils import timezone
 from connections.models import APIKey, Event
 from tests.catalogue import Tenant
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite alone locks the whole database"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 QUERY = {"query": {"sql": "select id from orders"}, "limit": 2}
 
 

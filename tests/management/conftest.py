@@ -125,3 +125,18 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
     status, text = made.run(BEFORE, "-m", "tests.management.at_work", "fill", str(ORGANISATIONS))
     assert status == 0, text
     return made
+
+
+@contextmanager
+def as_a_login_that_owns_nothing(catalogue: Catalogue, *grants: str) -> Iterator[Catalogue]:
+    """The same catalogue, on PostgreSQL, for a new login with these ``grants``, each with ``{}`` for its name."""
+    name, password = f"app_{secrets.token_hex(4)}", secrets.token_hex(16)
+    role = sql.Identifier(name)
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:
+        owner.execute(sql.SQL("create role {} login password {}").format(role, sql.Literal(password)))
+        for grant in grants:
+            owner.execute(sql.SQL(grant).format(role))
+    yield Catalogue(f"postgresql://{name}:{password}@{catalogue.url.rpartition('@')[2]}")
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:
+        owner.execute(sql.SQL("drop owned by {}").format(role))
+        owner.execute(sql.SQL("drop role {}").format(role))

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from catalog_project.demo import postgres
-from tests.management.conftest import BEFORE, Catalogue, create, url_of
+from tests.management.conftest import BEFORE, Catalogue, as_a_login_that_owns_nothing, create, url_of
 from tests.servers.pausable import PausableServer
 
 AGED = """
@@ -62,16 +62,9 @@ def aged(postgresql: PausableServer, template: str, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def application(aged: Catalogue) -> Iterator[Catalogue]:
     """The same catalogue, for a login that has every right to its tables, and owns none."""
-    name, password = f"app_{secrets.token_hex(4)}", secrets.token_hex(16)
-    role = sql.Identifier(name)
-    with psycopg.connect(aged.url, autocommit=True) as owner:
-        owner.execute(sql.SQL("create role {} login password {}").format(role, sql.Literal(password)))
-        owner.execute(sql.SQL("grant usage, create on schema public to {}").format(role))
-        owner.execute(sql.SQL("grant all on all tables in schema public to {}").format(role))
-    yield Catalogue(f"postgresql://{name}:{password}@{aged.url.rpartition('@')[2]}")
-    with psycopg.connect(aged.url, autocommit=True) as owner:
-        owner.execute(sql.SQL("drop owned by {}").format(role))
-        owner.execute(sql.SQL("drop role {}").format(role))
+    grants = ("grant usage, create on schema public to {}", "grant all on all tables in schema public to {}")
+    with as_a_login_that_owns_nothing(aged, *grants) as found:
+        yield found
 
 
 def purge(catalogue: Catalogue, *options: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from tests.management.conftest import BEFORE, Catalogue, create, url_of
+from tests.management.conftest import BEFORE, Catalogue, as_a_login_that_owns_nothing, create, url_of
 from tests.servers.pausable import PausableServer
 
 RECORD = """
@@ -45,21 +44,13 @@ def catalogue(postgresql: PausableServer, template: str) -> Catalogue:
 @pytest.fixture
 def application(catalogue: Catalogue) -> Iterator[Catalogue]:
     """The same catalogue, for a login that may do all that the catalogue does, and owns nothing."""
-    name, password = f"app_{secrets.token_hex(4)}", secrets.token_hex(16)
-    role = sql.Identifier(name)
-    with psycopg.connect(catalogue.url, autocommit=True) as owner:
-        owner.execute(sql.SQL("create role {} login password {}").format(role, sql.Literal(password)))
-        for statement in (
-            "grant usage on schema public to {}",
-            "grant select, insert, update, delete on all tables in schema public to {}",
-            "grant usage on all sequences in schema public to {}",
-        ):
-            owner.execute(sql.SQL(statement).format(role))
-    rest = catalogue.url.rpartition("@")[2]
-    yield Catalogue(f"postgresql://{name}:{password}@{rest}")
-    with psycopg.connect(catalogue.url, autocommit=True) as owner:
-        owner.execute(sql.SQL("drop owned by {}").format(role))
-        owner.execute(sql.SQL("drop role {}").format(role))
+    with as_a_login_that_owns_nothing(
+        catalogue,
+        "grant usage on schema public to {}",
+        "grant select, insert, update, delete on all tables in schema public to {}",
+        "grant usage on all sequences in schema public to {}",
+    ) as found:
+        yield found
 
 
 @pytest.mark.parametrize("table", TABLES)
