@@ -155,11 +155,11 @@ class Channel:
             self._patience += 1
             return self.receive(until)
         end = min(until, time.monotonic() + SOON_SECONDS)
-        while time.monotonic() < end:
-            if (frame := self.waiting()) is not None:
-                return frame
-        self._patience = -IN_VAIN
-        return self.receive(until)
+        while (frame := self.waiting()) is None:
+            if time.monotonic() >= end:
+                self._patience = -IN_VAIN
+                return self.receive(until)
+        return frame
 
     def waiting(self) -> tuple[Kind, bytes] | None:
         """The next frame if it is here already. Raises ``EOFError`` when the other side is gone."""

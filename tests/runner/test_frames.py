@@ -41,13 +41,28 @@ def test_who_hung_up_is_noticed(pair: Pair) -> None:
         pair[1].receive_soon(time.monotonic() + 10)
 
 
-def test_after_waiting_awake_in_vain_the_next_waits_sleep(pair: Pair) -> None:
-    sender, receiver = pair
-    for _ in range(IN_VAIN):
-        timer = threading.Timer(0.02, sender.send, (Kind.GO,))
-        timer.start()
-        used = time.thread_time()
-        receiver.receive_soon(time.monotonic() + 10)
-        last = time.thread_time() - used
-        timer.join()
-    assert last < SOON_SECONDS
+class Counted(Channel):
+    """Counts how often it is asked without sleeping."""
+
+    asked = 0
+
+    def waiting(self) -> tuple[Kind, bytes] | None:
+        self.asked += 1
+        return super().waiting()
+
+
+def test_after_waiting_awake_in_vain_the_next_waits_sleep() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        receiver = Counted(one)
+        asked = [_asked_in_vain(receiver) for _ in range(IN_VAIN + 2)]
+    assert asked[0] > 0
+    assert asked[1:-1] == [0] * IN_VAIN
+    assert asked[-1] > 0
+
+
+def _asked_in_vain(receiver: Counted) -> int:
+    receiver.asked = 0
+    with pytest.raises(TimeoutError):
+        receiver.receive_soon(time.monotonic() + 0.005)
+    return receiver.asked
