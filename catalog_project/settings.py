@@ -51,6 +51,7 @@ CATALOG_CONNECTION_JOBS = env.int("CATALOG_CONNECTION_JOBS", default=4)
 CATALOG_ORGANISATION_JOBS = env.int("CATALOG_ORGANISATION_JOBS", default=8)
 CATALOG_HOST_JOBS = env.int("CATALOG_HOST_JOBS", default=200)
 CATALOG_RECHECK_SECONDS = env.float("CATALOG_RECHECK_SECONDS", default=1.0)  # between looks at the rights of long jobs
+CATALOG_LOCK_TIMEOUT = env.float("CATALOG_LOCK_TIMEOUT", default=10.0)  # for each lock in the catalogue's own database
 CATALOG_VISIT_SECONDS = env.int("CATALOG_VISIT_SECONDS", default=3600)  # how long a superuser may look in
 CATALOG_ENDS_INTERVAL = env.float("CATALOG_ENDS_INTERVAL", default=0.25)  # seconds until ends are on record; 0: at once
 CATALOG_EVENTS_KEEP_DAYS = env.int("CATALOG_EVENTS_KEEP_DAYS", default=0)  # events are kept; 0: for ever
@@ -74,6 +75,8 @@ if CATALOG_VAULT_URL:
         require_address(CATALOG_VAULT_URL, production=PRODUCTION)
     except ValueError as _exc:
         raise ImproperlyConfigured(str(_exc)) from None
+if CATALOG_LOCK_TIMEOUT <= 0:
+    raise ImproperlyConfigured("CATALOG_LOCK_TIMEOUT is a number of seconds above 0: nothing waits for ever.")
 if CATALOG_EVENTS_KEEP_DAYS < 0:
     raise ImproperlyConfigured("CATALOG_EVENTS_KEEP_DAYS is a number of days; 0 keeps events for ever.")
 for _text in (*CATALOG_EGRESS_ALLOW, *CATALOG_EGRESS_OWN):
@@ -149,7 +152,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A write lock is taken at BEGIN, so that two writers wait for one another instead of failing midway.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        "timeout": CATALOG_LOCK_TIMEOUT,
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
             "PRAGMA recursive_triggers=ON;"  # or REPLACE would pass by the triggers that keep the record

@@ -15,7 +15,7 @@ class ConnectionsConfig(AppConfig):
     def ready(self) -> None:
         from connections.models import row_security, triggers
         from connections.sealing.checks import check_keys
-        from connections.services import walls
+        from connections.services import waiting, walls
         from connections.services.system_checks import check_references, check_row_security, check_sources, check_ties
 
         checks.register(check_keys, checks.Tags.security)
@@ -26,6 +26,7 @@ class ConnectionsConfig(AppConfig):
         pre_migrate.connect(triggers.stand_aside, sender=self)
         post_migrate.connect(triggers.stand_again, sender=self)
         post_migrate.connect(row_security.extend, sender=self)
+        waiting.connect()
         walls.connect()
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
 from connections.adapters.errors import AdapterError, BusyError, ThrottledError
+from connections.services import waiting
 from connections.services.errors import CatalogueError, CheckFailed
 from connections.services.logs import Seldom
 
@@ -100,9 +101,9 @@ def of_exception(exc: Exception, rid: str) -> dict[str, Any]:
     for kinds, code, title, detail in _KNOWN:
         if isinstance(exc, kinds):
             return problem(code, title, detail, rid)
-    if isinstance(exc, (OperationalError, InterfaceError, InternalError)):  # the last: it is read-only for a while
-        logger.error("The catalogue's database failed", exc_info=exc, extra={"request_id": rid})
-        return problem("busy", "The catalogue is busy", "The catalogue's own database does not answer. Try again.", rid)
+    if isinstance(exc, waiting.AWAY):
+        waiting.log(exc, rid)
+        return of_exception(waiting.away(exc), rid)
     logger.error("Unexpected error", exc_info=exc, extra={"request_id": rid})
     return problem("internal", "Internal error", "Something went wrong on our side. It was logged.", rid)
 
@@ -178,6 +179,7 @@ _AS_EXCEPTION: dict[int, type[Exception]] = {
     404: Http404,
     413: RequestDataTooBig,
     500: RuntimeError,
+    503: OperationalError,
 }
 
 

@@ -14,16 +14,15 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from connections.models import APIKey, APIKeyConnection, Connection, Membership, Role
-from connections.services import events, standing
+from connections.services import events, standing, waiting
 from connections.services.actor import Actor
 from connections.services.errors import Invalid, NotFound
-from connections.services.rows import waiting_for_locks
 
 KEY = re.compile(r"ck_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -31,6 +30,10 @@ USE_RESOLUTION = timedelta(minutes=1)
 MAX_REACH = 500
 _NOTE_SECONDS = 0.2
 """What noting that a key is in use may wait: nobody asked for that."""
+_NOTE_UNLESS_LOCKED = """
+UPDATE connections_apikey SET last_used_at = %s
+WHERE id = (SELECT id FROM connections_apikey WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED)
+"""
 
 
 def visible(actor: Actor) -> QuerySet[APIKey]:
@@ -137,8 +140,16 @@ def used(key_id: Any, last_used_at: datetime | str | None, now: datetime) -> Non
     if last is not None and last.tzinfo is None:
         last = last.replace(tzinfo=UTC)
     if last is None or now - last > USE_RESOLUTION:
-        with suppress(OperationalError), waiting_for_locks(APIKey, _NOTE_SECONDS):  # the next use notes it as well
-            APIKey.objects.filter(pk=key_id).update(last_used_at=now)
+        with suppress(OperationalError), waiting.within_at_no_cost(_NOTE_SECONDS):  # the next use notes it as well
+            _note(key_id, now)
+
+
+def _note(key_id: Any, now: datetime) -> None:
+    if connection.vendor != "postgresql":
+        APIKey.objects.filter(pk=key_id).update(last_used_at=now)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_UNLESS_LOCKED, [now, key_id])
 
 
 def actor_of(key: APIKey, request_id: str = "", ip: str | None = None) -> Actor:

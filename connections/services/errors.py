@@ -125,6 +125,15 @@ class KeyAway(BusyError):
         self.reason = reason
 
 
+class DatabaseAway(BusyError):
+    """The catalogue's own database is held by somebody else, or gone. What was asked for is not done, or not told."""
+
+    title = "The catalogue is busy"
+
+    def __init__(self, message: str, *, hint: str = "Try again shortly.") -> None:
+        super().__init__(message, hint=hint)
+
+
 class ConfigOutdated(CatalogueError):
     code = "config_outdated"
     title = "Settings no longer fit"

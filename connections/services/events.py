@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -12,9 +13,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from connections.models import Event, Role
-from connections.services import ends, walls
+from connections.services import ends, waiting, walls
 from connections.services.actor import Actor
-from connections.services.rows import Wait, insert, insert_now_sync_later, waiting_for_locks
+from connections.services.rows import Wait, insert, insert_now_sync_later
+from connections.services.waiting import Deadline
 
 
 class Recorded(Protocol):
@@ -53,20 +55,21 @@ class Entry:
         The work may begin at once, and be heard of when that wait is over. The wait for one event is one for all
         before it.
         """
-        with walls.inside(self._organisation_id), waiting_for_locks(Event, within):
+        with walls.inside(self._organisation_id), waiting.within_at_no_cost(within):
             wait = insert_now_sync_later(Event, **self._row, result="started")
         self.begun = True
         return wait
 
-    def end(self, result: str, code: str = "", **measured: Any) -> None:
+    def end(self, result: str, code: str = "", *, within: float = inf, **measured: Any) -> None:
         """Record in a moment what came of it (``connections.services.ends``).
 
-        At once where ends are not kept, and where nothing is on record yet: then it never began, and says so.
+        At once where ends are not kept, and where nothing is on record yet: then it never began, and says so. That
+        waits for somebody else's lock ``within`` seconds.
         """
         detail = {**self._row["detail"], **measured, **({} if self.begun else {"begun": False})}
         row = {**self._row, "result": result, "code": code, "detail": detail}
         if not self.begun or not ends.keep(row):
-            with walls.inside(self._organisation_id):
+            with walls.inside(self._organisation_id), waiting.within(within):
                 insert(Event, **row)
 
 
@@ -97,14 +100,17 @@ def work(
     action: str,
     thing: Recorded | None = None,
     *,
+    until: Deadline,
     label: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> Iterator[Outcome]:
     """Work at a source, on record at both ends: that it ``started``, before it does, and what came of it.
 
-    An error that leaves the block is recorded as ``failed`` with its code, unless the outcome tells otherwise.
+    Neither waits for somebody else's lock for longer than the work itself may take. An error that leaves the block is
+    recorded as ``failed`` with its code, unless the outcome tells otherwise.
     """
-    record(actor, action, thing, result="started", label=label, detail=detail)
+    with waiting.within(until.left()):
+        record(actor, action, thing, result="started", label=label, detail=detail)
     outcome = Outcome(detail=dict(detail or {}))
     try:
         yield outcome
@@ -113,7 +119,8 @@ def work(
             outcome.tell("failed", code_of(exc))
         raise
     finally:
-        record(actor, action, thing, result=outcome.result, code=outcome.code, label=label, detail=outcome.detail)
+        with waiting.within(until.left()):
+            record(actor, action, thing, result=outcome.result, code=outcome.code, label=label, detail=outcome.detail)
 
 
 def code_of(exc: BaseException) -> str:

@@ -25,6 +25,7 @@ from connections.services.actor import Actor
 from connections.services.errors import CatalogueError, Invalid
 from connections.services.grounds import Ground
 from connections.services.rows import Wait
+from connections.services.waiting import Deadline
 
 USUAL_LIMIT = 100
 KEPT_TEXT = 4096
@@ -122,6 +123,7 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
         "formulas": request.formulas,
     }
     timeout = _timeout(ground, request.timeout)
+    until = Deadline(timeout)
     entry = _entry(actor, ground.connection, request)
     try:
         run = jobs.submit(
@@ -142,7 +144,7 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
             entry.end("failed", "busy")
         raise  # otherwise: no event, no action; and nothing more to be written
     except BaseException as exc:
-        entry.end("failed", events.code_of(exc))
+        entry.end("failed", events.code_of(exc), within=until.left())
         raise
     count = partial(uses.note, ground.connection.pk, actor.organisation_id, actor.label)
     return Stream(entry, run, head, count)
@@ -222,15 +224,16 @@ def columns(actor: Actor, connection: Connection, path: list[str]) -> dict[str, 
 def _browse(actor: Actor, connection: Connection, operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
     actor.require(Role.ANALYST, connection)
     ground = grounds.ground(connection)
+    until = Deadline(ground.timeout)
     with (
-        events.work(actor, f"connection.{operation}", connection),
+        events.work(actor, f"connection.{operation}", connection, until=until),
         jobs.submit(
             actor,
             ground.adapter.id,
             operation,
             arguments,
             lambda: grounds.settings(ground),
-            timeout=ground.timeout,
+            timeout=until.left(),
             connection=connection,
         ) as run,
     ):

@@ -19,10 +19,6 @@ import orjson
 from django.db import OperationalError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-_SQLITE_SECONDS: Final = 5.0
-"""How long Python's sqlite3 waits for a lock, where nobody says."""
-_SHORTER_SECONDS: Final = 1.0
-"""Less than this does not make a wait shorter: then nothing is said of it."""
 Row = tuple[Any, ...]
 Wait = Callable[[], None]
 Prepare = Callable[[Any], Any]
@@ -75,21 +71,6 @@ def insert_many_unsynced(model: type[models.Model], rows: Sequence[dict[str, Any
     unsynced = _not_synced(connection) if _write_ahead_log(connection) else contextlib.nullcontext()
     with unsynced, transaction.atomic(connection.alias), connection.cursor() as cursor:
         cursor.executemany(statements[0][0], [values for _, values in statements])
-
-
-@contextlib.contextmanager
-def waiting_for_locks(model: type[models.Model], seconds: float) -> Iterator[None]:
-    """In this block, SQLite gives up on somebody else's lock after so long. It raises ``OperationalError`` then."""
-    connection = connections[router.db_for_write(model)]
-    usual = connection.settings_dict.get("OPTIONS", {}).get("timeout", _SQLITE_SECONDS)
-    if connection.vendor != "sqlite" or seconds >= usual - _SHORTER_SECONDS:
-        yield
-        return
-    _run(connection, f"PRAGMA busy_timeout={max(int(seconds * 1000), 1)}")
-    try:
-        yield
-    finally:
-        _run(connection, f"PRAGMA busy_timeout={int(usual * 1000)}")
 
 
 def columns(model: type[models.Model], alias: str, *, but: Sequence[str] = ()) -> list[str]:

@@ -16,11 +16,12 @@ from connections.adapters.schema import Nested
 from connections.models import Connection, Role, StatusCheck
 from connections.runner.frames import End, StepDone
 from connections.runner.jobs import Operation
-from connections.services import budgets, drafts, events, jobs, probes, sources, state, upgrading, vault
+from connections.services import budgets, drafts, events, jobs, probes, sources, state, upgrading, vault, waiting
 from connections.services.actor import Actor
 from connections.services.drafts import Draft
 from connections.services.errors import CheckFailed, Invalid, Unresolved
 from connections.services.sources import AdapterClass
+from connections.services.waiting import Deadline
 
 Report = dict[str, Any]
 
@@ -48,8 +49,9 @@ def test_draft(actor: Actor, draft: Draft, connection: Connection | None = None)
     if connection is not None:
         state.require_running(connection)
     label = None if connection else draft.adapter.label
-    with events.work(actor, "connection.test", connection, label=label) as outcome:
-        report = _run(actor, draft.adapter.id, draft.settings, unsaved_of=connection)
+    until = _deadline(actor)
+    with events.work(actor, "connection.test", connection, until=until, label=label) as outcome:
+        report = _run(actor, draft.adapter.id, draft.settings, until, unsaved_of=connection)
         outcome.tell("ok" if report["ok"] else "failed", report["code"] or "")
     return report
 
@@ -69,11 +71,13 @@ def check(actor: Actor, connection: Connection) -> Report:
     """Check a saved connection now; the result becomes its status and part of its history."""
     actor.require(Role.ANALYST, connection)
     adapter = state.require_usable(connection)
-    with events.work(actor, "connection.check", connection) as outcome:
-        report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), connection)
+    until = _deadline(actor)
+    with events.work(actor, "connection.check", connection, until=until) as outcome:
+        report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), until, connection)
         outcome.tell("ok" if report["ok"] else "failed", report["code"] or "")
         report["hint"] = report["hint"] or _hint(connection, report)
-        row = _store(actor, connection, report)
+        with waiting.within(until.left()):
+            row = _store(actor, connection, report)
     return shown(row)
 
 
@@ -81,7 +85,7 @@ def diagnose(
     actor: Actor, connection: Connection, adapter: AdapterClass, open_settings: Callable[[], Nested], probe: Nested
 ) -> Report:
     """Check settings that ``connection`` might get, and run ``probe`` with them. Nothing is stored, not even events."""
-    report = _run(actor, adapter.id, open_settings, unsaved_of=connection)
+    report = _run(actor, adapter.id, open_settings, _deadline(actor), unsaved_of=connection)
     if probe:
         probes.run(actor, connection, adapter, open_settings, probe, report)
     return report
@@ -129,6 +133,7 @@ def _run(
     actor: Actor,
     source: str,
     open_settings: Any,
+    until: Deadline,
     connection: Connection | None = None,
     *,
     unsaved_of: Connection | None = None,
@@ -143,7 +148,7 @@ def _run(
             Operation.CHECK,
             {},
             open_settings,
-            timeout=float(budgets.limit(actor.organisation, "check_timeout")),
+            timeout=until.left(),
             connection=connection,
             unsaved_of=unsaved_of,
         ) as run:
@@ -161,6 +166,11 @@ def _run(
     if fields.get("ok") is None and not fields.get("error"):
         raise Invalid("The check gave no result.")
     return _report(fields, started, steps)
+
+
+def _deadline(actor: Actor) -> Deadline:
+    """By when a check that begins now has ended, and is on record."""
+    return Deadline(float(budgets.limit(actor.organisation, "check_timeout")))
 
 
 def _report(fields: dict[str, Any], started: Any, steps: list[dict[str, Any]]) -> Report:

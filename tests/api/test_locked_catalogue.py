@@ -45,7 +45,7 @@ def test_a_preview_waits_for_the_lock_no_longer_than_it_has(shop: Tenant) -> Non
     assert 0.9 < took < 3
     assert Event.objects.count() == before
     with connection.cursor() as cursor:
-        assert cursor.execute("pragma busy_timeout").fetchone() == (20_000,)
+        assert cursor.execute("pragma busy_timeout").fetchone() == (10_000,)
     assert shop.api("analyst").post("connections/shop/preview/", QUERY).status_code == 200
 
 
