@@ -8,6 +8,8 @@ from django.views.generic import RedirectView
 
 from connections.api.views.health import healthz, readyz
 
+handler500 = "catalog_project.failures.server_error"
+handler400 = "catalog_project.failures.bad_request"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("healthz", healthz, name="healthz"),

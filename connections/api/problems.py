@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
@@ -151,6 +150,8 @@ def respond(exc: Exception, request: HttpRequest) -> HttpResponse:
         response["Retry-After"] = str(max(1, round(getattr(exc, "retry_after", None) or 1)))
     if isinstance(exc, _EXPECTED):
         _count(request, body, response)
+    if isinstance(exc, waiting.AWAY):
+        response._has_been_logged = True  # type: ignore[attr-defined]  # by ``waiting``
     return response
 
 
@@ -179,7 +180,6 @@ _AS_EXCEPTION: dict[int, type[Exception]] = {
     404: Http404,
     413: RequestDataTooBig,
     500: RuntimeError,
-    503: OperationalError,
 }
 
 

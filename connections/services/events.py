@@ -109,7 +109,7 @@ def work(
     Neither waits for somebody else's lock for longer than the work itself may take. An error that leaves the block is
     recorded as ``failed`` with its code, unless the outcome tells otherwise.
     """
-    with waiting.within(until.left()):
+    with waiting.within(until.patience()):
         record(actor, action, thing, result="started", label=label, detail=detail)
     outcome = Outcome(detail=dict(detail or {}))
     try:
@@ -119,12 +119,14 @@ def work(
             outcome.tell("failed", code_of(exc))
         raise
     finally:
-        with waiting.within(until.left()):
+        with waiting.within(until.patience()):
             record(actor, action, thing, result=outcome.result, code=outcome.code, label=label, detail=outcome.detail)
 
 
 def code_of(exc: BaseException) -> str:
-    """An exception's code, where it is one of ours."""
+    """An exception's code, where it is one of ours, or of the catalogue's database."""
+    if isinstance(exc, waiting.AWAY):
+        return waiting.away(exc).code
     code = getattr(exc, "code", None)
     return code if isinstance(code, str) else "internal"
 

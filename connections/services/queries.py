@@ -144,7 +144,7 @@ def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
             entry.end("failed", "busy")
         raise  # otherwise: no event, no action; and nothing more to be written
     except BaseException as exc:
-        entry.end("failed", events.code_of(exc), within=until.left())
+        entry.end("failed", events.code_of(exc), within=until.patience())
         raise
     count = partial(uses.note, ground.connection.pk, actor.organisation_id, actor.label)
     return Stream(entry, run, head, count)

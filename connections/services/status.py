@@ -76,7 +76,7 @@ def check(actor: Actor, connection: Connection) -> Report:
         report = _run(actor, adapter.id, lambda: drafts.settings_of(adapter, connection), until, connection)
         outcome.tell("ok" if report["ok"] else "failed", report["code"] or "")
         report["hint"] = report["hint"] or _hint(connection, report)
-        with waiting.within(until.left()):
+        with waiting.within(until.patience()):
             row = _store(actor, connection, report)
     return shown(row)
 

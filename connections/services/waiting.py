@@ -48,6 +48,10 @@ class Deadline:
         """Seconds until then; 0 when it is past."""
         return max(0.0, self._at - time.monotonic())
 
+    def patience(self) -> float:
+        """Seconds that may be waited for a lock: those left, or ``LEAST_SECONDS``."""
+        return max(self.left(), LEAST_SECONDS)
+
 
 def at_terminal() -> None:
     """Let this process wait as commands do: a migration, a rotation, a purge. Called at its start."""
@@ -57,18 +61,18 @@ def at_terminal() -> None:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Wait in this block for each lock at most so long, or ``LEAST_SECONDS``. Then ``OperationalError`` is raised.
+    """Wait in this block for each lock at most so long. Then ``OperationalError`` is raised.
 
     Where a session would wait no longer anyhow, nothing is said to it; elsewhere this is a statement at either end.
     A pooler that shares sessions keeps none of it.
     """
     connection = connections[DEFAULT_DB_ALIAS]
-    before, wanted = _patience(connection), max(seconds, LEAST_SECONDS)
-    if wanted >= before - _SHORTER_SECONDS:
+    before = _patience(connection)
+    if seconds >= before - _SHORTER_SECONDS:
         yield
         return
     connection.ensure_connection()
-    _tell(connection, wanted)
+    _tell(connection, seconds)
     try:
         yield
     finally:

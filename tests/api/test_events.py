@@ -9,6 +9,7 @@ import pytest
 from connections.models import APIKey, Event, Membership
 from connections.services import connections, events
 from connections.services.connections import Change
+from connections.services.waiting import Deadline
 from tests.catalogue import CANARY, Tenant, forget_events
 
 FILE = {"path": "shop.sqlite3"}
@@ -176,6 +177,6 @@ def test_administrators_read_their_own_record_newest_first(acme: Tenant, globex:
 
 def test_work_that_fails_by_a_bug_is_on_record_as_failed(acme: Tenant) -> None:
     forget_events()
-    with pytest.raises(ZeroDivisionError), events.work(acme.actor(), "connection.check"):
+    with pytest.raises(ZeroDivisionError), events.work(acme.actor(), "connection.check", until=Deadline(5)):
         raise ZeroDivisionError
     assert recorded(acme) == [("connection.check", "started", ""), ("connection.check", "failed", "internal")]
