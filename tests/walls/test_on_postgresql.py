@@ -11,7 +11,7 @@ from tests.walls.conftest import Walled
 
 RUNS = [
     ("tests/walls/test_walls.py", "tests/models"),
-    ("tests/api/test_matrix.py", "tests/api/test_foreign_ids.py"),
+    ("tests/api/test_matrix.py", "tests/api/test_foreign_ids.py", "tests/api/test_locked_catalogue.py"),
     ("tests/admin/test_tenancy.py", "tests/admin/test_refusals.py", "tests/admin/test_visits.py"),
 ]
 
