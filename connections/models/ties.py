@@ -106,7 +106,8 @@ def present(connection: BaseDatabaseWrapper) -> set[str]:
     """The names of all triggers and, on PostgreSQL, constraints that there are."""
     queries = {
         "postgresql": "select conname from pg_constraint where connamespace = current_schema()::regnamespace"
-        " union select tgname from pg_trigger where not tgisinternal",
+        " union select t.tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid"
+        " where not t.tgisinternal and c.relnamespace = current_schema()::regnamespace",
         "sqlite": "select name from sqlite_master where type = 'trigger'",
     }
     with connection.cursor() as cursor:
@@ -124,17 +125,20 @@ def _undone(name: str, statement: str, vendor: str) -> str:
 
 # PostgreSQL --------------------------------------------------------------------------------------------------------
 
+# Names are looked up in pg_catalog, and the table in the schema of the one that points at it: nobody brings others.
 FUNCTIONS = """
-create or replace function connections_row_stays() returns trigger language plpgsql as $$
+create or replace function connections_row_stays() returns trigger language plpgsql
+set search_path = pg_catalog, pg_temp as $$
 begin
   raise exception 'A row of % never moves to another organisation.', tg_table_name using errcode = 'restrict_violation';
 end $$;
-create or replace function connections_platform_tie() returns trigger language plpgsql as $$
+create or replace function connections_platform_tie() returns trigger language plpgsql
+set search_path = pg_catalog, pg_temp as $$
 declare
   theirs boolean;
 begin
-  execute format('select exists (select from %I where %I = $1 and organisation_id is not null)', tg_argv[1], tg_argv[2])
-    into theirs using (to_jsonb(new) ->> tg_argv[0])::uuid;
+  execute format('select exists (select from %I.%I where %I = $1 and organisation_id is not null)',
+    tg_table_schema, tg_argv[1], tg_argv[2]) into theirs using (to_jsonb(new) ->> tg_argv[0])::uuid;
   if theirs then
     raise exception 'A row of % that is the platform''s points at an organisation''s.', tg_table_name
       using errcode = 'foreign_key_violation';

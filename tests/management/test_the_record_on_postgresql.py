@@ -96,6 +96,66 @@ def test_a_login_that_owns_nothing_adds_nothing_to_what_is_sealed(application: C
     assert "ok" in application.manage(BEFORE, "events", "verify")
 
 
+PLATFORMS = """
+insert into connections_event (id, organisation_id, at, actor_kind, actor_id, actor_label, action,
+  object_kind, object_id, object_label, result, code, changes, detail, request_id)
+values (gen_random_uuid(), null, now(), 'system', '', '', 'a.b', '', '', '', 'ok', '', '{}', '{}', '')
+"""
+FOOLED = """
+create temp table connections_eventseal (id uuid, organisation_id uuid);
+update connections_event set seal_id = (select id from public.connections_eventseal where number = 1001), position = 1
+where id = (select id from connections_event where organisation_id is null limit 1)
+"""
+"""An organisation's seal for an event of the platform's, where a table that says nothing stands before the real one."""
+
+
+def test_a_table_of_ones_own_is_not_taken_for_the_catalogues(catalogue: Catalogue, application: Catalogue) -> None:
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:  # a seal with room, which nobody else can make
+        owner.execute(PLATFORMS.encode())
+        owner.execute("set session_replication_role = replica")
+        owner.execute(
+            "insert into connections_eventseal (id, organisation_id, number, previous, digest, events, sealed_at) "
+            "select gen_random_uuid(), id, 1001, '', '', 1, now() from connections_organisation limit 1"
+        )
+    with psycopg.connect(application.url, autocommit=True) as connection, pytest.raises(psycopg.Error) as caught:
+        connection.execute(FOOLED.encode())
+    assert caught.value.sqlstate == "23503", caught.value
+    assert "the platform's points at an organisation's" in str(caught.value)
+
+
+def test_every_trigger_of_the_catalogues_looks_names_up_where_nobody_puts_any(catalogue: Catalogue) -> None:
+    functions = catalogue.ask(
+        "select distinct p.proname, p.proconfig from pg_trigger t join pg_proc p on p.oid = t.tgfoid "
+        "where not t.tgisinternal order by 1"
+    )
+    assert len(functions) > 5
+    assert {name for name, config in functions if config != ["search_path=pg_catalog, pg_temp"]} == set()
+
+
+def test_a_catalogue_in_a_schema_of_its_own_is_kept_by_its_own_tables(postgresql: PausableServer) -> None:
+    name = create(postgresql)
+    made = Catalogue(url_of(postgresql, name))
+    with psycopg.connect(made.url, autocommit=True) as owner:
+        owner.execute("create schema kept")
+        owner.execute(sql.SQL("alter database {} set search_path = kept").format(sql.Identifier(name)))
+    assert made.run(BEFORE, "-m", "tests.management.at_work", "fill", "2")[0] == 0
+    assert made.run(BEFORE, "-c", RECORD)[0] == 0
+    made.manage(BEFORE, "events", "seal")
+    assert "ok" in made.manage(BEFORE, "events", "verify")
+    assert made.ask("select distinct schemaname::text from pg_tables where tablename like 'connections_%'") == [
+        ("kept",)
+    ]
+    made.manage(BEFORE, "check", "--database", "default", "--fail-level", "WARNING")
+    with psycopg.connect(made.url, autocommit=True) as owner:
+        owner.execute(PLATFORMS.encode())
+        with pytest.raises(psycopg.Error) as caught:
+            owner.execute(
+                "update connections_event set position = 1, seal_id = (select id from connections_eventseal limit 1) "
+                "where organisation_id is null"
+            )
+    assert caught.value.sqlstate == "23503", caught.value
+
+
 @pytest.mark.parametrize(
     "statement",
     [
