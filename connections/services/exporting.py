@@ -28,7 +28,12 @@ FORMATS: Final = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 """The media type of each."""
 PAGE: Final = 500  # events
 MOST_SECONDS: Final = 1800.0
-"""For one export: whoever reads it more slowly holds a thread of the web process for nothing."""
+"""For one export: whoever reads it more slowly holds a thread of the web process for nothing.
+
+It is looked at when a part was taken. Whoever takes none holds the thread until their connection ends: the server waits
+in it to write, and WSGI has no way to say that it is enough. So the organisation's place is not given to another export
+before either: there would be one more thread held with each. Of the database nothing is held meanwhile.
+"""
 _RETRY_SECONDS: Final = 10.0
 
 _NESTED: Final = {"actor", "object", "changes", "detail"}

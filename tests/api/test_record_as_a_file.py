@@ -243,6 +243,17 @@ def test_an_export_that_is_read_too_slowly_ends(endless: Tenant, monkeypatch: py
         b"".join(export)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_while_a_part_is_read_nothing_of_the_database_is_held(acme: Tenant) -> None:
+    happen(acme, 2 * exporting.PAGE)
+    export = exporting.export(acme.actor("admin"), "csv")
+    next(export), next(export)  # the head, and a page that nobody takes
+    raw = database.connection
+    held = raw.in_transaction if database.vendor == "sqlite" else raw.info.transaction_status.name != "IDLE"
+    assert not held
+    export.close()
+
+
 def test_an_export_that_failed_gives_its_place_back(acme: Tenant) -> None:
     actor = acme.actor("admin")
     export = exporting.export(actor, "csv")
