@@ -114,7 +114,7 @@ class _BoundSigner:
 
     def __init__(self, mac_key: bytes, header: bytes, associated: bytes) -> None:
         self._mac_key = mac_key
-        self._prefix = b"".join(len(part).to_bytes(8, "big") + part for part in (header, associated))
+        self._prefix = len(header).to_bytes(8, "big") + header + len(associated).to_bytes(8, "big") + associated
 
     def signature(self, value: bytes | str) -> bytes:
         token = value.encode() if isinstance(value, str) else value

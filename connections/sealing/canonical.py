@@ -6,6 +6,8 @@ from typing import Any, Final
 
 FORMAT: Final = "catalog-seal-1"
 
+# Made once: json.dumps makes one for each call.
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 _EXACT_FLOATS: Final = 2.0**53
 
 
@@ -15,9 +17,7 @@ def canonical_json(value: Any) -> bytes:
     A whole float is written as an integer, because a JSON column may give it back as one. Raises TypeError
     for what JSON cannot hold, keys that are no text included, and ValueError for NaN and infinities.
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode(
-        "ascii"
-    )
+    return _ENCODER.encode(_plain(value)).encode("ascii")
 
 
 def _plain(value: Any) -> Any:

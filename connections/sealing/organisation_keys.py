@@ -1,5 +1,6 @@
 """Each organisation's random data key, and its sealed form under the deployment's key ring."""
 
+import hmac
 import os
 from dataclasses import dataclass, field
 from typing import Final
@@ -55,12 +56,7 @@ def new_organisation_key(organisation_id: UUID | str, version: int = FIRST_VERSI
 
 def wrap(key: OrganisationKey, ring: KeyRing) -> WrappedKey:
     """Return ``key`` sealed under the ring's newest key. Raises KeyUnreachable when a vault keeps that, and is away."""
-    kid = ring.newest
-    payload, associated = key.get(key.key_id), _associated(key.organisation_id, key.version)
-    name = ring.transit(kid)
-    if name is not None:
-        return WrappedKey(transit.wrap(payload, name, kid, associated), kid)
-    return WrappedKey(blobs.seal(payload, ring.get(kid), kid, associated), kid)
+    return _seal(key, ring, _associated(key.organisation_id, key.version))
 
 
 def unwrap(wrapped: WrappedKey, ring: KeyRing, organisation_id: UUID | str, version: int) -> OrganisationKey:
@@ -68,27 +64,41 @@ def unwrap(wrapped: WrappedKey, ring: KeyRing, organisation_id: UUID | str, vers
 
     ``organisation_id`` and ``version`` come from the row: a key moved to another organisation does not open.
     """
-    if blobs.key_id_of(wrapped.blob) != wrapped.kid:
-        raise Tampered
-    associated = _associated(organisation_id, version)
-    name = ring.transit(wrapped.kid)
-    if name is not None:
-        return OrganisationKey(transit.unwrap(wrapped.blob, name, associated), organisation_id, version)
-    return OrganisationKey(blobs.open_(wrapped.blob, ring.get, associated), organisation_id, version)
+    payload = _open(wrapped, ring, _associated(organisation_id, version))
+    return OrganisationKey(payload, organisation_id, version)
 
 
 def rewrap(wrapped: WrappedKey, ring: KeyRing, organisation_id: UUID | str, version: int) -> WrappedKey:
     """Return the same key sealed under the ring's newest key, or ``wrapped`` itself when it is already.
 
-    Both the old and the new form are opened before it returns, so the old one may be overwritten.
-    Raises as ``unwrap``.
+    Both the old and the new form are opened before it returns, and hold the same key, so the old one may be
+    overwritten. Raises as ``unwrap``.
     """
-    key = unwrap(wrapped, ring, organisation_id, version)
+    associated = _associated(organisation_id, version)  # of all three steps: to spell it out takes as long as a MAC
+    key = OrganisationKey(_open(wrapped, ring, associated), organisation_id, version)
     if wrapped.kid == ring.newest:
         return wrapped
-    renewed = wrap(key, ring)
-    unwrap(renewed, ring, organisation_id, version)
+    renewed = _seal(key, ring, associated)
+    if not hmac.compare_digest(_open(renewed, ring, associated), key.get(key.key_id)):
+        raise Tampered
     return renewed
+
+
+def _seal(key: OrganisationKey, ring: KeyRing, associated: bytes) -> WrappedKey:
+    kid, payload = ring.newest, key.get(key.key_id)
+    name = ring.transit(kid)
+    if name is not None:
+        return WrappedKey(transit.wrap(payload, name, kid, associated), kid)
+    return WrappedKey(blobs.seal(payload, ring.get(kid), kid, associated), kid)
+
+
+def _open(wrapped: WrappedKey, ring: KeyRing, associated: bytes) -> bytes:
+    if blobs.key_id_of(wrapped.blob) != wrapped.kid:
+        raise Tampered
+    name = ring.transit(wrapped.kid)
+    if name is not None:
+        return transit.unwrap(wrapped.blob, name, associated)
+    return blobs.open_(wrapped.blob, ring.get, associated)
 
 
 def _associated(organisation_id: UUID | str, version: int) -> bytes:

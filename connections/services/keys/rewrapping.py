@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -22,6 +23,10 @@ from connections.services.keys.swapping import Swap, swap
 from connections.services.locks import hold
 
 BATCH = 1000
+COLUMNS = ("pk", "organisation_id", "version", "ring_key", "blob")
+
+Row = tuple[UUID, UUID, int, str, bytes]
+"""What ``COLUMNS`` hold. A model's instance for each row would take as long as its ciphers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +53,27 @@ def rotate(
     waiting = OrganisationKey.objects.exclude(ring_key=ring.newest).order_by("pk")
     if organisation is not None:
         waiting = waiting.filter(organisation=organisation)
-    total, rows = Progress(), list(waiting[:batch])
+    found = waiting.values_list(*COLUMNS)
+    total, rows = Progress(), list(found[:batch])
     while rows:
-        swaps = [found for row in rows if (found := _rewrapped(row, ring)) is not None]
+        swaps = [swap for row in rows if (swap := _rewrapped(row, ring)) is not None]
         moved = len(swaps) if dry_run else _store(swaps, waiting, ring, organisation)
         total += Progress(moved, len(swaps) - moved, len(rows) - len(swaps))
         yield total
-        rows = list(waiting.filter(pk__gt=rows[-1].pk)[:batch])
+        rows = list(found.filter(pk__gt=rows[-1][0])[:batch])
 
 
-def _rewrapped(row: OrganisationKey, ring: KeyRing) -> Swap | None:
+def _rewrapped(row: Row, ring: KeyRing) -> Swap | None:
     """The row's key under the newest ring key, already opened once; None when the key does not open."""
-    wrapped = organisation_keys.WrappedKey(bytes(row.blob), row.ring_key)
+    pk, organisation_id, version, ring_key, blob = row
+    wrapped = organisation_keys.WrappedKey(bytes(blob), ring_key)
     try:
         with vault.reaching():
-            renewed = organisation_keys.rewrap(wrapped, ring, row.organisation_id, row.version)
+            renewed = organisation_keys.rewrap(wrapped, ring, organisation_id, version)
     except SealError:
         return None
     return Swap(
-        row.pk,
+        pk,
         {"ring_key": wrapped.kid, "blob": wrapped.blob},
         {"ring_key": renewed.kid, "blob": renewed.blob},
     )
