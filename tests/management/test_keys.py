@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.management.conftest import AFTER, NEW, OLD, ORGANISATIONS, Catalogue
+import psycopg
+
+from tests.management.conftest import AFTER, BEFORE, NEW, OLD, ORGANISATIONS, Catalogue, create, url_of
+from tests.servers.pausable import PausableServer
+
+SPOILING = """
+create function spoil() returns trigger language plpgsql as $$
+begin new.blob = set_byte(new.blob, 40, get_byte(new.blob, 40) # 1); return new; end $$;
+create trigger spoil before update on connections_organisationkey for each row execute function spoil()
+"""
 
 
 def opened_by(catalogue: Catalogue, ring: str) -> str:
@@ -42,3 +51,16 @@ def test_a_rekeying_killed_midway_beside_old_and_new_processes_loses_nothing(cat
     assert 1 not in dict(catalogue.ask(versions))
     assert not catalogue.ask("select 1 from connections_organisationkey where version = 1")
     assert opened_by(catalogue, AFTER) == "[]"
+
+
+def test_a_rotation_whose_writing_is_not_what_is_read_back_keeps_nothing(postgresql: PausableServer):
+    catalogue = Catalogue(url_of(postgresql, create(postgresql)))
+    catalogue.run(BEFORE, "-m", "tests.management.at_work", "fill", "3")
+    with psycopg.connect(catalogue.url, autocommit=True) as owner:
+        owner.execute(SPOILING)
+    before = catalogue.ask("select id, ring_key, blob from connections_organisationkey order by id")
+    status, text = catalogue.run(AFTER, "manage.py", "keys", "rotate")
+    assert status == 1
+    assert "3 rows of connections_organisationkey were written, and 0 read back as written. Nothing was kept." in text
+    assert catalogue.ask("select id, ring_key, blob from connections_organisationkey order by id") == before
+    assert not catalogue.ask("select 1 from connections_event where action = 'key.rewrap'")

@@ -21,6 +21,7 @@ from connections.services.connections import Change
 from connections.services.errors import KeyAway
 from connections.services.keys import rewrapping
 from tests.catalogue import CANARY, Tenant
+from tests.servers.http import OrderAPI, Reply
 from tests.servers.openbao import OpenBao
 
 ACME = "0191d1f0-0000-7000-8000-000000000001"
@@ -97,6 +98,23 @@ def test_keys_move_from_the_ring_into_the_engine_and_out_again(engine: OpenBao, 
     back = rewrap(there, KeyRing(f"k2:transit:catalog-root,{make_entry('k3')}"), ACME, 1)
     assert back.kid == "k3"
     assert unwrap(there, KeyRing("k2:transit:catalog-root"), ACME, 1).get("org-1") == key.get("org-1")
+
+
+@pytest.mark.parametrize("other", [b"another key of thirty-two bytes.", b"short"])
+def test_an_engine_that_gives_back_another_key_replaces_none(
+    ring: KeyRing, settings: Any, monkeypatch: pytest.MonkeyPatch, other: bytes
+) -> None:
+    monkeypatch.setenv("CATALOG_VAULT_TOKEN", "s.token")
+    settings.CATALOG_TRANSIT_FRESH = 0
+    with OrderAPI() as engine:
+        settings.CATALOG_VAULT_URL = engine.origin
+        plaintext = base64.b64encode(other).decode()
+        engine.routes = {
+            "/v1/transit/encrypt/catalog-root": lambda _: Reply.json({"data": {"ciphertext": "vault:v1:AAAA"}}),
+            "/v1/transit/decrypt/catalog-root": lambda _: Reply.json({"data": {"plaintext": plaintext}}),
+        }
+        with pytest.raises(Tampered):
+            rewrap(wrap(new_organisation_key(ACME, 1), KeyRing(LOCAL)), ring, ACME, 1)
 
 
 def test_a_rotation_of_the_engines_own_key_keeps_old_ones_open(engine: OpenBao, ring: KeyRing) -> None:

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 
 from connections.models import Connection, ConnectionSecrets, Event, OrganisationKey
 from connections.sealing.keyring import make_entry
-from connections.services import connections, state, vault
+from connections.services import connections, state, tenancy, vault
 from connections.services.connections import Change
 from connections.services.errors import Conflict, Locked, NotFound
 from connections.services.keys import counting, ending, renewing, rewrapping, verifying
@@ -95,6 +95,25 @@ def test_a_key_that_was_changed_meanwhile_is_not_overwritten(acme: Tenant):
     old, new = {"ring_key": "k1", "blob": b"what was read before"}, {"ring_key": "k2", "blob": b"new"}
     assert swap(OrganisationKey, [Swap(row.pk, old, new)]) == 0
     assert bytes(OrganisationKey.objects.get().blob) == bytes(row.blob)
+
+
+def test_a_swap_stores_any_text_and_bytes_and_leaves_the_rows_that_it_does_not_name(acme: Tenant, globex: Tenant):
+    tenancy.create_organisation("initech", "Initech")
+    rows = list(OrganisationKey.objects.order_by("pk"))
+    due = [("a,{b}\\'\"", bytes(range(256))), ("", b"")]
+    swaps = [
+        Swap(row.pk, {"ring_key": "k1", "blob": bytes(row.blob)}, {"ring_key": kid, "blob": blob})
+        for row, (kid, blob) in zip(rows[:2], due, strict=True)
+    ]
+    back = [Swap(each.pk, each.new, each.old) for each in swaps]
+    assert swap(OrganisationKey, swaps) == 2
+    assert held() == [*due, ("k1", bytes(rows[2].blob))]
+    assert swap(OrganisationKey, back) == 2
+    assert held() == [("k1", bytes(row.blob)) for row in rows]
+
+
+def held() -> list[tuple[str, bytes]]:
+    return [(row.ring_key, bytes(row.blob)) for row in OrganisationKey.objects.order_by("pk")]
 
 
 def test_a_key_may_be_retired_only_when_nothing_needs_it(acme: Tenant, globex: Tenant, second_key: str):
