@@ -13,7 +13,8 @@ from connections.models.tenancy import Organisation
 class EventSeal(Identified):
     """A batch of committed events, chained: ``digest`` covers the batch and the digest before it.
 
-    Like the events, it outlives its organisation. The database lets nobody change or delete one.
+    Like the events, it outlives its organisation. The database lets nobody change or delete one, nor make one that does
+    not follow on the last of its chain, which alone takes events.
     """
 
     organisation = models.ForeignKey(Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False)

@@ -12,7 +12,12 @@ from django.db.migrations.recorder import MigrationRecorder
 from connections.models import ties
 
 APP, TIED = "connections", "0006_rows_stay_with_their_organisation"
-FINAL = ("0004_events_are_final", "0008_sealed_batches_are_closed", "0009_the_record_is_never_emptied")
+FINAL = (
+    "0004_events_are_final",
+    "0008_sealed_batches_are_closed",
+    "0009_the_record_is_never_emptied",
+    "0012_seals_follow_one_another",
+)
 """The migrations with triggers that keep events and seals as they are. A later one's replaces an earlier one's."""
 ASIDE = "drop trigger if exists connections_event_final_place"
 """For the one of them that names two tables."""

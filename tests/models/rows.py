@@ -18,6 +18,7 @@ from connections.models import (
     Event,
     EventSeal,
     Membership,
+    Organisation,
     OrganisationKey,
     StatusCheck,
 )
@@ -46,13 +47,22 @@ def new_connection(tenant: Tenant, name: str) -> Connection:
     return Connection.objects.create(organisation=tenant.organisation, slug=name, name=name, source="sqlite")
 
 
+def next_seal(organisation: Organisation | None) -> EventSeal:
+    """A seal that has no event yet, at the end of a chain; of the platform's for None."""
+    last = EventSeal.objects.filter(organisation=organisation).order_by("number").last()
+    number, previous = (last.number + 1, last.digest) if last else (1, "")
+    return EventSeal.objects.create(
+        organisation=organisation, number=number, previous=previous, digest=f"{number:064}", events=1
+    )
+
+
 def rows_of(tenant: Tenant) -> dict[type[Model], Any]:
     """One row of each model, all of the tenant's."""
     organisation = tenant.organisation
     own = {"organisation": organisation}
     connection = new_connection(tenant, "tied")
     key = APIKey.objects.filter(organisation=organisation)[0]
-    seal = EventSeal.objects.create(**own, number=1000, digest="d", events=1)
+    seal = next_seal(organisation)
     about = {**own, "connection": connection}
     return {
         Connection: connection,

@@ -16,7 +16,7 @@ from connections.models.base import uuid7
 from connections.services.system_checks import check_ties
 from connections.testing.emptying import guard_the_record
 from tests.catalogue import Tenant
-from tests.models.rows import links, new_connection, owned, rows_of
+from tests.models.rows import links, new_connection, next_seal, owned, rows_of
 
 Rows = dict[type[Model], Any]
 
@@ -74,7 +74,7 @@ def fresh(model: type[Model], tenant: Tenant, number: int) -> Any:
     if model is Connection:
         return new_connection(tenant, f"fresh-{number}")
     if model is EventSeal:
-        return EventSeal.objects.create(organisation=tenant.organisation, number=number, digest="d", events=1)
+        return next_seal(tenant.organisation)
     return next(row for made, row in rows_of_people(tenant).items() if made is model)
 
 
@@ -140,8 +140,7 @@ def test_a_connection_that_nothing_points_at_does_not_move_either(acme: Tenant, 
 
 
 def test_the_platforms_events_and_an_organisations_are_never_in_one_seal(ours: Rows, acme: Tenant) -> None:
-    own = EventSeal.objects.create(organisation=acme.organisation, number=3001, digest="d", events=1)
-    platforms = EventSeal.objects.create(organisation=None, number=3001, digest="d", events=1)
+    own, platforms = next_seal(acme.organisation), next_seal(None)
     for seal, organisation in ((own, None), (platforms, acme.organisation)):
         sql, values = copied(ours[Event], seal=seal, organisation=organisation)
         assert refused(sql, *values)

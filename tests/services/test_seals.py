@@ -223,9 +223,49 @@ def test_no_event_comes_to_a_seal_that_has_its_events(acme: Tenant, chain: list[
     assert verdict(acme).findings == []
 
 
+def following(tenant: Tenant, **other: Any) -> dict[str, Any]:
+    """What a seal of one event has that is the next of its chain."""
+    last = head(tenant)
+    own = {"organisation": tenant.organisation, "number": last.number + 1, "previous": last.digest}
+    return {**own, "digest": "d" * 64, "events": 1, **other}
+
+
+@pytest.mark.parametrize(
+    "other", [{"number": 3}, {"number": 5}, {"number": 0}, {"previous": ""}, {"previous": "0" * 64}, {"events": 0}]
+)
+def test_no_seal_is_made_that_does_not_follow_on_the_last_one(
+    acme: Tenant, globex: Tenant, chain: list[Event], other: dict[str, Any]
+):
+    with pytest.raises(DatabaseError, match=r"follows the last|UNIQUE"), transaction.atomic():
+        EventSeal.objects.create(**following(acme, **other))
+    for organisation in (globex.organisation, None):  # whose chains begin, or have gone on by themselves
+        with pytest.raises(DatabaseError, match="follows the last"), transaction.atomic():
+            EventSeal.objects.create(**following(acme, number=9, organisation=organisation))
+    happen(acme, 1)
+    seals.seal()
+    assert verdict(acme).findings == []
+
+
+@pytest.mark.parametrize("platforms", [False, True])
+def test_no_event_comes_to_an_earlier_batch_though_its_events_are_gone(
+    acme: Tenant, chain: list[Event], platforms: bool
+):
+    organisation = None if platforms else acme.organisation
+    for number in range(2):
+        Event.objects.create(organisation=organisation, action=f"first.{number}", result="ok")
+        seals.seal()
+    earlier = seals.of_chain(organisation.pk if organisation else None).reverse()[1]
+    guard_the_record(False)
+    Event.objects.filter(seal=earlier).delete()
+    guard_the_record(True)
+    event = Event.objects.create(organisation=organisation, action="late", result="ok")
+    with pytest.raises(DatabaseError, match="no more events"), transaction.atomic():
+        Event.objects.filter(pk=event.pk).update(seal=earlier, position=1)
+
+
 def test_an_event_that_is_not_sealed_yet_takes_its_seal_and_nothing_else(acme: Tenant, chain: list[Event]):
     (event,) = happen(acme, 1)
-    made = EventSeal.objects.create(organisation=acme.organisation, number=4, digest="d", events=1)
+    made = EventSeal.objects.create(**following(acme))
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
         Event.objects.filter(pk=event.pk).update(seal=made, position=1, actor_label="somebody else")
     Event.objects.filter(pk=event.pk).update(seal=made, position=1)
