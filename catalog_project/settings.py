@@ -75,8 +75,8 @@ if CATALOG_VAULT_URL:
         require_address(CATALOG_VAULT_URL, production=PRODUCTION)
     except ValueError as _exc:
         raise ImproperlyConfigured(str(_exc)) from None
-if CATALOG_LOCK_TIMEOUT <= 0:
-    raise ImproperlyConfigured("CATALOG_LOCK_TIMEOUT is a number of seconds above 0: nothing waits for ever.")
+if not 0 < CATALOG_LOCK_TIMEOUT <= 3600:
+    raise ImproperlyConfigured("CATALOG_LOCK_TIMEOUT is a number of seconds above 0, at most 3600.")
 if CATALOG_EVENTS_KEEP_DAYS < 0:
     raise ImproperlyConfigured("CATALOG_EVENTS_KEEP_DAYS is a number of days; 0 keeps events for ever.")
 for _text in (*CATALOG_EGRESS_ALLOW, *CATALOG_EGRESS_OWN):
