@@ -38,7 +38,10 @@ _PAUSE_SECONDS: Final = 0.005
 
 
 class Dialler:
-    """Connects for the worker ``pid``, until it ends. Raises ``OSError`` where this process may not look into it."""
+    """Connects for the worker ``pid``, until it ends.
+
+    Raises ``OSError`` where this process may not look into it, ``RuntimeError`` where it can start no thread.
+    """
 
     def __init__(self, pid: int, pidfd: int, listener: int, leave: Leave) -> None:
         """``listener`` is the worker's number for what tells of its calls; it may close that from here on."""
@@ -55,7 +58,11 @@ class Dialler:
         self._held: int | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name=f"dialler-{pid}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._close()
+            raise
 
     def stop(self) -> None:
         """The worker is being killed: end what may wait for its far side. The thread ends when the worker has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -22,7 +23,7 @@ from typing import Final
 
 import orjson
 
-from connections.adapters.errors import InternalError, WorkerCrashedError
+from connections.adapters.errors import BusyError, InternalError, WorkerCrashedError
 from connections.runner.dialling import Dialler
 from connections.runner.frames import DESCRIPTOR, Channel, Kind
 from connections.runner.leave import Leave
@@ -55,6 +56,7 @@ class Worker:
         self._dialler: Dialler | None = None
         self._zygote = zygote
         self._sock = sock
+        self._pidfd: int | None = None
         self._pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
         self._status: int | None = None
         self._stopped_at: float | None = None
@@ -131,13 +133,18 @@ class Worker:
         self.settled = True
 
     def dial(self, payload: bytes, until: float) -> None:
-        """Connect for the worker from now on, and tell it so. Raises ``InternalError`` when that cannot be."""
+        """Connect for the worker from now on, and tell it so. Raises ``InternalError`` when that cannot be.
+
+        And ``BusyError`` where the system has no room for one more thread.
+        """
         try:
             if self._pidfd is None or self._dialler is not None or self.realm is None or not self.realm.network:
                 raise OSError("it has no network, has a dialler, or is gone")
             self._dialler = Dialler(self.pid, self._pidfd, DESCRIPTOR.unpack(payload)[0], self.leave)
         except (OSError, struct.error) as exc:
             raise InternalError(f"A worker's connections cannot be judged, and it was not used: {exc}") from None
+        except RuntimeError:  # what Python makes of a thread that the system has no room for
+            raise no_room() from None
         self.channel.send(Kind.TAKEN, until=until)
 
     def stop(self) -> None:
@@ -199,24 +206,33 @@ class Worker:
 
 
 class Zygote:
-    """The process that workers are forked from. Raises ``InternalError``, with the reason, when it does not start."""
+    """The process that workers are forked from.
+
+    Raises ``InternalError``, with the reason, when it does not start, ``BusyError`` where there is no room for it.
+    """
 
     def __init__(self) -> None:
         self._asking = threading.Lock()
         self._folder, self._lock = _scratch()
         self._control, theirs = socket.socketpair()
         log = self._folder / "start.log"
-        with theirs, log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [_python(), "-I", "-c", BOOTSTRAP, str(theirs.fileno()), json.dumps(_path())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={},
-                cwd=self._folder,
-                start_new_session=True,  # an interrupt at the terminal is the supervisor's to handle
-            )
+        try:
+            with theirs, log.open("wb") as errors:
+                self._process = subprocess.Popen(
+                    [_python(), "-I", "-c", BOOTSTRAP, str(theirs.fileno()), json.dumps(_path())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    env={},
+                    cwd=self._folder,
+                    start_new_session=True,  # an interrupt at the terminal is the supervisor's to handle
+                )
+        except OSError as exc:
+            self._control.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            raise no_room(exc) from None
         self._control.settimeout(START_SECONDS)
         try:
             ready = self._control.recv(1) == READY
@@ -230,8 +246,14 @@ class Zygote:
         self._control.settimeout(ANSWER_SECONDS)
 
     def fork(self) -> Worker:
-        """A new worker, to be introduced. Raises ``InternalError`` if the zygote is gone."""
-        ours, theirs = socket.socketpair()
+        """A new worker, to be introduced.
+
+        Raises ``InternalError`` if the zygote is gone, ``BusyError`` where the system has no room for one more process.
+        """
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as exc:
+            raise no_room(exc) from None
         with theirs:
             for side in (ours, theirs):
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
@@ -242,7 +264,16 @@ class Zygote:
             except OSError as exc:
                 ours.close()
                 raise InternalError(f"The runner's first process does not answer: {exc}") from None
-        return Worker(self, pid, ours)
+        try:
+            if pid < 0:
+                raise OSError(-pid, os.strerror(-pid))
+            return Worker(self, pid, ours)
+        except OSError as exc:
+            ours.close()
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
+                self.bury(pid)
+            raise no_room(exc) from None
 
     def bury(self, pid: int) -> int:
         """The wait status of a killed worker; -1 when it cannot be known."""
@@ -282,6 +313,15 @@ class Zygote:
             content += part
         number: int = ANSWER.unpack(content)[0]
         return number
+
+
+def no_room(reason: OSError | None = None) -> BusyError:
+    """What a caller is told whose job needed a process, thread or descriptor that the system did not give."""
+    return BusyError(
+        f"The computer has no room for one more process or thread: {reason or os.strerror(errno.EAGAIN)}.",
+        hint="Try again shortly; if it stays so, the platform's operators can raise the system's limits.",
+        retry_after=1,
+    )
 
 
 def _python() -> str:

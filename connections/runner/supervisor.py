@@ -24,7 +24,7 @@ from connections.runner.jobs import Job
 from connections.runner.leases import Leases
 from connections.runner.neighbours import Message, Neighbours, private_folder
 from connections.runner.pool import Pool
-from connections.runner.processes import Worker, Zygote
+from connections.runner.processes import Worker, Zygote, no_room
 from connections.runner.runs import Run, SettingsSource, WorkerRun
 
 __all__ = ["InlineRunner", "LocalRunner", "Run", "Runner", "close_all", "runner"]
@@ -155,7 +155,11 @@ class LocalRunner:
         if self._keeper is not None and self._zygote is not None and self._zygote.alive():
             return
         started: Future[Zygote] = Future()
-        threading.Thread(target=self._start_into, args=(started,), name="catalog-runner-start", daemon=True).start()
+        starter = threading.Thread(target=self._start_into, args=(started,), name="catalog-runner-start", daemon=True)
+        try:
+            starter.start()
+        except RuntimeError:
+            raise no_room() from None
         try:
             started.result(max(until - time.monotonic(), 0.0))
         except TimeoutError:
@@ -180,8 +184,12 @@ class LocalRunner:
                 self._zygote = Zygote()
             self._meet()
             if self._keeper is None:
-                self._keeper = threading.Thread(target=self._keep, name="catalog-runner", daemon=True)
-                self._keeper.start()
+                keeper = threading.Thread(target=self._keep, name="catalog-runner", daemon=True)
+                try:
+                    keeper.start()
+                except RuntimeError:
+                    raise no_room() from None
+                self._keeper = keeper
             return self._zygote
 
     def _meet(self) -> None:

@@ -3,7 +3,7 @@
 It is started afresh, has one thread, no environment and no secret. It loads what workers need once, so that a fork
 takes milliseconds and shares its memory, and then serves its supervisor:
 
-    FORK + a socket   fork a worker that serves the socket; answers its process id
+    FORK + a socket   fork a worker that serves the socket; answers its process id, or minus the error's number
     BURY + an id      wait for a killed worker, end and remove what it left; answers its wait status, or -1
 
 When the supervisor's end closes, it kills all workers and goes.
@@ -12,6 +12,7 @@ When the supervisor's end closes, it kills all workers and goes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import logging
@@ -64,8 +65,9 @@ def main(descriptor: int) -> None:
             break
         order, number = REQUEST.unpack(request)
         if order == FORK:
-            answer = _fork(control, descriptors[0], expected)
-            workers.add(answer)
+            answer = _fork(control, descriptors[0], expected) if descriptors else -errno.EMFILE
+            if answer > 0:
+                workers.add(answer)
         else:
             answer = _bury(number, workers)
         control.sendall(ANSWER.pack(answer))
@@ -102,9 +104,16 @@ def _preload() -> None:
 
 
 def _fork(control: socket.socket, descriptor: int, expected: Expected) -> int:
-    """Fork a worker for the socket ``descriptor``; returns its process id, and does not return in the worker."""
+    """Fork a worker for the socket ``descriptor``; returns its process id, and does not return in the worker.
+
+    Where the system has no room for one more, it returns minus the error's number. That passes; this process stays.
+    """
     zygote = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as exc:
+        os.close(descriptor)
+        return -(exc.errno or errno.EAGAIN)
     if pid:
         os.close(descriptor)
         return pid

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from connections.adapters.egress import EgressPolicy
-from connections.adapters.errors import AuthorizationError, InternalError
+from connections.adapters.errors import AuthorizationError, BusyError, InternalError, UnreachableError
 from connections.adapters.registry import discover
 from connections.runner import processes, realms
 from connections.runner.confinement import trial
@@ -226,6 +226,57 @@ def test_a_killed_first_process_takes_its_workers_along_and_the_next_job_works(o
     assert all(gone(pid) for pid in family)
     assert own.do("count").rows == [[0, ""]]
     assert own.runner.status()["ok"] is True
+
+
+def test_a_fork_that_the_system_refuses_costs_its_job_and_nobody_elses(
+    toy_path: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    full = tmp_path / "full"
+    code = (
+        "import errno, os; import connections.runner.zygote as z; trial, fork = z.trial, os.fork; "
+        "refused = BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable'); "
+        f"refuse = lambda: exec('raise refused') if os.path.exists({str(full)!r}) else fork(); "
+        "z.trial = lambda: (trial(), setattr(os, 'fork', refuse))[0]"
+    )
+    runner = without(monkeypatch, code)
+    asker = Asker(runner)
+    pid = asker.myself()["pid"]
+    run = asker.run(query={"do": "sleep", "seconds": 2}, organisation="sleeper")
+    next(run)
+    full.touch()
+    for number in range(4):  # the spares go first
+        with contextlib.suppress(BusyError):
+            asker.do("count", organisation=f"other-{number}")
+    with pytest.raises(BusyError, match="no room for one more process"):
+        asker.do("count", organisation="late")
+    status = runner.status()
+    assert status["ok"] is False
+    assert "no room for one more process" in status["problem"]
+    assert [type(frame).__name__ for frame in run][-1] == "End"
+    assert asker.myself()["pid"] == pid
+    full.unlink()
+    assert asker.do("count", organisation="late").rows == [[0, ""]]
+    assert runner.status()["ok"] is True
+    runner.close()
+
+
+@LINUX
+def test_a_thread_that_the_system_refuses_the_supervisor_costs_its_job_and_nobody_elses(
+    own: Asker, monkeypatch: pytest.MonkeyPatch
+):
+    pid = own.myself()["pid"]
+    web = Asker(own.runner, {"base_url": "http://localhost:9"}, organisation="web")
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(BusyError, match="no room for one more process or thread"):
+            web.ask(source="http_api", query={"path": "/"}, egress=EgressPolicy(loopback=True).as_dict())
+        assert own.myself()["pid"] == pid
+    with pytest.raises(UnreachableError):
+        web.ask(source="http_api", query={"path": "/"}, egress=EgressPolicy(loopback=True).as_dict())
 
 
 def test_a_killed_supervisor_leaves_no_process_of_a_worker_that_computes():
