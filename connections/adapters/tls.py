@@ -48,6 +48,14 @@ def remove_pem_files(files: PEMFiles) -> None:
             path.unlink(missing_ok=True)
 
 
+def proves_itself(tls: TLS) -> bool:
+    """Whether the handshake shows that the other end is the server that was meant: only such a one may read a password.
+
+    That takes the host's name, or an authority of the connection's own: the system's sign for everybody's names.
+    """
+    return tls.mode is TLSMode.VERIFY_FULL or (tls.mode is TLSMode.VERIFY_CA and tls.ca is not None)
+
+
 def system_authorities() -> str | None:
     """The file of the system's certificate authorities, for libraries whose own default is elsewhere."""
     compiled_in = ssl.get_default_verify_paths().openssl_cafile

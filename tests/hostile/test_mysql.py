@@ -434,6 +434,43 @@ def test_a_password_is_not_shown_to_a_server_that_was_not_verified(runner, autho
     assert_unsaid(liar.heard)
 
 
+@pytest.mark.parametrize("when", ["greeting", "switch"])
+@pytest.mark.parametrize("method", [method for method in METHODS if method != b"\xff\xfe"], ids=repr)
+def test_a_certificate_that_a_public_authority_signed_for_anybody_gets_no_password(public_authority, method, when):
+    """With verify-ca and no authority of its own a connection does not know whom it speaks to."""
+    context = server_context(public_authority.server("attacker.example"))
+    first = method if when == "greeting" else b"mysql_native_password"
+    script = my.asking(my.switch(method), my.OK, method=first, context=context)
+    with Liar(script) as liar, closing(InlineRunner()) as here:
+        settings = at(liar.port, user="someone", tls={"mode": "verify-ca"})
+        outcome = attack(here, "mysql", settings, QUERY, timeout=2)
+    assert outcome.code == "authentication", outcome.told
+    assert "verify-full" in outcome.told or method not in (b"mysql_clear_password", b"dialog", b"sha256_password")
+    assert_unsaid(liar.heard)
+
+
+@pytest.mark.parametrize("request_", ["full login", "public key"])
+def test_a_public_authority_gets_no_password_in_the_second_stage_either(public_authority, request_):
+    context = server_context(public_authority.server("attacker.example"))
+    more = b"\1\4" if request_ == "full login" else b"\1" + rsa_key()
+    script = my.asking(more, b"\1" + rsa_key(), my.OK, method=b"caching_sha2_password", context=context)
+    with Liar(script) as liar, closing(InlineRunner()) as here:
+        outcome = attack(here, "mysql", at(liar.port, tls={"mode": "verify-ca"}), QUERY, timeout=2)
+    assert outcome.code == "authentication", outcome.told
+    assert_unsaid(liar.heard)
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "own"), [("verify-ca", "elsewhere.example", True), ("verify-full", "127.0.0.1", False)]
+)
+def test_an_authority_of_its_own_or_a_verified_name_lets_clear_text_through(public_authority, mode, name, own):
+    context = server_context(public_authority.server(name))
+    with Liar(my.asking(my.switch(b"mysql_clear_password"), context=context)) as liar, closing(InlineRunner()) as here:
+        tls = {"mode": mode} | ({"ca": public_authority.certificate} if own else {})
+        attack(here, "mysql", at(liar.port, tls=tls), QUERY, timeout=2)
+        assert SECRET.encode() in liar.heard
+
+
 @pytest.mark.parametrize("request_", ["full login", "public key"])
 @pytest.mark.parametrize("mode", ["disable", "require"])
 def test_the_servers_own_rsa_key_gets_no_password(runner, authority: Authority, request_, mode):

@@ -4,9 +4,11 @@ import hashlib
 import json
 import socket
 import struct
+from contextlib import closing
 
 import pytest
 
+from connections.runner.supervisor import InlineRunner
 from tests.hostile import postgresql as pg
 from tests.hostile.attack import SECRET, assert_unsaid, attack
 from tests.hostile.liar import Liar, Wire
@@ -379,6 +381,33 @@ def test_a_password_is_not_shown_to_a_server_that_was_not_verified(runner, autho
     assert outcome.code == "authentication", outcome.told
     assert_unsaid(liar.heard)
     assert b"md5" + hashlib.md5(SECRET.encode() + b"u").hexdigest().encode() not in liar.heard
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_a_certificate_that_a_public_authority_signed_for_anybody_gets_no_password(public_authority, request_):
+    """With verify-ca and no authority of its own a connection does not know whom it speaks to."""
+    context = server_context(public_authority.server("attacker.example"))
+    with Liar(pg.asking(REQUESTS[request_], context=context)) as liar, closing(InlineRunner()) as here:
+        settings = at(liar.port, password=SECRET, user="someone", tls={"mode": "verify-ca"})
+        outcome = attack(here, "postgresql", settings, QUERY)
+    assert outcome.code == "authentication", outcome.told
+    assert "verify-full" in outcome.told or request_ not in ("clear text", "md5")
+    assert b"someone" in liar.heard, "It was refused before it could ask."
+    assert_unsaid(liar.heard)
+    assert b"md5" + hashlib.md5(SECRET.encode() + b"someone").hexdigest().encode() not in liar.heard
+    assert b"md5" not in liar.heard
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "own"), [("verify-ca", "elsewhere.example", True), ("verify-full", "127.0.0.1", False)]
+)
+def test_an_authority_of_its_own_or_a_verified_name_lets_clear_text_through(public_authority, mode, name, own):
+    """The other side of the rule: TLS carries it, to the server that was meant."""
+    context = server_context(public_authority.server(name))
+    with Liar(pg.asking(pg.authentication(3), context=context)) as liar, closing(InlineRunner()) as here:
+        tls = {"mode": mode} | ({"ca": public_authority.certificate} if own else {})
+        attack(here, "postgresql", at(liar.port, password=SECRET, tls=tls), QUERY, timeout=1.5)
+        assert SECRET.encode() in liar.heard
 
 
 def test_a_server_that_does_not_know_the_password_cannot_pretend_to(runner):

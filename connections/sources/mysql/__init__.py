@@ -211,7 +211,7 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
             self.config.password.get_secret_value() if self.config.password else "",
             self.config.charset,
             None if mode is TLSMode.DISABLE else tls.context(self.config.tls, self.scratch()),
-            trusted=mode in (TLSMode.VERIFY_CA, TLSMode.VERIFY_FULL),
+            trusted=tls.proves_itself(self.config.tls),
         )
         session = Session(login)
         peer = self.peer(within)

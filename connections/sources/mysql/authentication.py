@@ -21,7 +21,7 @@ def require_opening(method: str, trusted: bool) -> None:
 
 
 def require_method(method: str, trusted: bool) -> None:
-    """Raise ``AuthenticationError`` unless ``method`` may be answered. ``trusted``: TLS with a verified certificate."""
+    """Raise ``AuthenticationError`` unless ``method`` may be answered. ``trusted``: TLS shows who the server is."""
     if method in SCRAMBLED or (method in READABLE and trusted):
         return
     if method in READABLE:
@@ -39,7 +39,7 @@ def _not_sent() -> AuthenticationError:
         "The server asked for the password in a way that could be read on the way, and it was not sent.",
         field="/config/tls/mode",
         step="authenticate",
-        hint="Verify the server's certificate (verify-full).",
+        hint="Verify the server's name (verify-full), or give its own CA (verify-ca).",
     )
 
 

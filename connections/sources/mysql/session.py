@@ -49,7 +49,7 @@ _EXTENSIONS = slice(28, 32)
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """As whom, and how. ``context`` is None without TLS; ``trusted`` when the server's certificate is verified."""
+    """As whom, and how. ``context`` is None without TLS; ``trusted`` when it shows who the server is."""
 
     host: str
     database: str

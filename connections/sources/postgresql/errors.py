@@ -118,7 +118,7 @@ LOGIN_ERRORS: tuple[tuple[re.Pattern[str], Make], ...] = tuple(
             _authentication(
                 "The server asked for the password in a way that could be read on the way, and it was not sent.",
                 "/config/tls/mode",
-                "Let the server ask for SCRAM, or verify its certificate (verify-full).",
+                "Let the server ask for SCRAM, or verify its name (verify-full), or give its own CA (verify-ca).",
             ),
         ),
         (

@@ -13,7 +13,7 @@ from psycopg.pq.abc import PGconn
 from connections.adapters.errors import UnreachableError
 from connections.adapters.limits import Deadline
 from connections.adapters.network import TLS, TLSMode
-from connections.adapters.tls import PEMFiles, remove_pem_files, system_authorities, write_pem_files
+from connections.adapters.tls import PEMFiles, proves_itself, remove_pem_files, system_authorities, write_pem_files
 from connections.sources.postgresql.errors import UNSUPPORTED_OPTIONS, login_failed
 
 APPLICATION = "connection-catalogue"
@@ -86,7 +86,7 @@ def _conninfo(login: Login, files: PEMFiles, session: dict[str, str]) -> str:
         sslcrl="",
         ssl_min_protocol_version="TLSv1.2",
         gssencmode="disable",
-        require_auth=_methods(login, verified, files),
+        require_auth=_methods(login, files),
         channel_binding="prefer",
         target_session_attrs="any",
         keepalives=1,
@@ -105,10 +105,10 @@ def _authorities(tls: TLS, files: PEMFiles, verified: bool) -> str:
     return (system_authorities() or "system") if verified else ""
 
 
-def _methods(login: Login, verified: bool, files: PEMFiles) -> str:
-    """How the server may ask for the password: in ways that can be read on the way only where TLS is verified."""
+def _methods(login: Login, files: PEMFiles) -> str:
+    """How the server may ask for the password: in ways it can read only where TLS shows that it is the right one."""
     methods = ["scram-sha-256"]
-    if verified:
+    if proves_itself(login.tls):
         methods += ["md5", "password"]
     if not login.password or files.certificate is not None:
         methods.append("none")
