@@ -51,7 +51,7 @@ def test_a_command_waits_where_a_request_would_not(migrated: Catalogue) -> None:
     assert migrated.ask("select username from auth_user") == [("x",)]
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "inf", "nan"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "4000"])
 def test_nobody_is_told_to_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
     monkeypatch.setenv("CATALOG_LOCK_TIMEOUT", seconds)
     status, text = Catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}").run(BEFORE, "manage.py", "check")
