@@ -17,12 +17,12 @@ TEXT, INT4, INT8, BOOL, JSON, BITS, TEXTS, INT8S = 25, 23, 20, 16, 114, 1562, 10
 Columns = Sequence[tuple[bytes, int]]
 Lie = Callable[[Wire], None]
 
-RIGHTS: Columns = [(b"s", BOOL), (b"r", BOOL), (b"b", BOOL), (b"g", TEXTS), (b"f", TEXTS), (b"u", BOOL)]
+RIGHTS: Columns = [(b"s", BOOL), (b"r", BOOL), (b"b", BOOL), (b"g", TEXTS), (b"f", TEXTS), (b"u", BOOL), (b"w", TEXTS)]
 TYPES: Columns = [
     *((b"oid", INT8), (b"name", TEXT), (b"kind", TEXT), (b"element", INT8), (b"base", INT8), (b"delimiter", TEXT)),
     *((b"is_array", BOOL), (b"names", TEXTS), (b"types", INT8S)),
 ]
-A_READER: Sequence[bytes | None] = [b"f", b"f", b"f", b"{}", b"{}", b"f"]
+A_READER: Sequence[bytes | None] = [b"f", b"f", b"f", b"{}", b"{}", b"f", b"{}"]
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 # In a READ ONLY transaction a superuser still runs programs through a function of an untrusted language, members of
-# these roles read the server's files or end others' sessions, and dblink opens sessions that are not read-only.
+# these roles read the server's files or end others' sessions, and dblink opens sessions that are not read-only. Who may
+# use a foreign data wrapper may point it anywhere: at a file, a program's output, another server.
 # A role that the login is a member of counts like its own: set_config('role', …) is a function call.
 RIGHTS_QUERY = """
 with roles as materialized (select * from pg_catalog.pg_roles where pg_catalog.pg_has_role(oid, 'member'))
@@ -23,7 +24,9 @@ select (select pg_catalog.bool_or(rolsuper) from roles),
           and pg_catalog.has_function_privilege(r.oid, p.oid, 'execute') order by 1),
   exists(select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
          where not l.lanpltrusted and l.lanname not in ('internal', 'c')
-           and p.proowner in (select oid from roles))
+           and p.proowner in (select oid from roles)),
+  array(select distinct w.fdwname::text from pg_catalog.pg_foreign_data_wrapper w, roles r
+        where pg_catalog.has_foreign_data_wrapper_privilege(r.oid, w.oid, 'usage') order by 1)
 """
 
 WRITES_QUERY = """
@@ -47,12 +50,13 @@ class Rights:
         """From the one row of ``RIGHTS_QUERY``; a server without such a catalogue has no row."""
         if row is None:
             return cls()
-        superuser, replication, bypasses, groups, functions, untrusted = row
+        superuser, replication, bypasses, groups, functions, untrusted, wrappers = row
         if superuser:
             return cls(True, ("superuser",))
         found = [word for word, held in (("replication", replication), ("bypassrls", bypasses)) if held]
         found += [f"member of {group}" for group in groups]
         found += [f"may call {name}" for name in functions]
+        found += [f"may use the foreign data wrapper {name}" for name in wrappers]
         if untrusted:
             found.append("owner of functions in an untrusted language")
         return cls(False, tuple(found))
