@@ -161,6 +161,7 @@ class Dialler:
             self._leave.refused = self._leave.refused or where
             raise PermissionError("This place is not allowed.")
         try:
+            sockets.bounded(sock)
             yield
         finally:
             os.close(own)

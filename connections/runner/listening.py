@@ -47,6 +47,7 @@ class Listening:
                     os.close(still)
         if len(self._inodes) >= _MOST:
             raise PermissionError("Too many sockets listen.")
+        sockets.bounded(sock)
         sockets.listen(sock, min(backlog & 0x7FFFFFFF, _BACKLOG))
         self._inodes[number] = sockets.inode(sock)
 

@@ -191,6 +191,18 @@ def test_memory_that_is_no_data_to_the_kernel_is_capped_too(world: World):
     assert len(found) == 4
 
 
+def test_the_kernel_keeps_little_for_it(world: World):
+    found = world.found("queue", let_go=True)
+    queued = {kind: int(got.removeprefix("got ")) for kind, got in found.items() if got.startswith("got ")}
+    assert queued.keys() == {"pipes", "sockets", "own port"}
+    assert found["sockets end"] == found["pipes end"] == "OSError"  # no more descriptors
+    assert max(queued.values()) < 128 * 2**20, queued
+    assert queued["own port"] == 0 or world.source == "evil_network"
+    found = world.found("kernel")
+    assert len(found) == 5
+    assert [tried for tried, got in found.items() if got.startswith("got")] == []
+
+
 def test_what_it_writes_is_little_and_goes_with_it(world: World):
     found = world.found("fill")
     assert int(found["room"].removeprefix("got ")) <= 16 * 2**20

@@ -47,12 +47,16 @@ _PRCTL_REFUSED: Final = (1, 4, 22, 35, 36, 0x59616D61)  # PDEATHSIG, DUMPABLE, S
 _FCNTL_REFUSED: Final = (
     *(8, 10, 15),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
     *(1024, 1026),  # F_SETLEASE, F_NOTIFY: to hold up who opens a file for writing, to watch a folder
+    1031,  # F_SETPIPE_SZ: of the pages that a user's pipes may have, all
 )
 _OPTIONS_REFUSED: Final = {
     1: (15,),  # SO_REUSEPORT: a part of what comes to another's port
     0: (4,),  # IP_OPTIONS: source routes lead a packet to a host that is not its address
     41: (6, 57),  # IPV6_2292PKTOPTIONS, IPV6_RTHDR: the same
 }
+_OPTIONS_IGNORED: Final = {1: (7, 8, 32, 33)}
+"""SO_SNDBUF, SO_RCVBUF and their likes that force: what is queued counts against no limit of this process. They are
+answered with success, as drivers do not expect to be refused them, and the kernel takes them for wishes as well."""
 _IOCTL_REFUSED: Final = (
     *(0x5412, 0x541C, 0x8901, 0x8902),  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
     # A file's flags, version, attributes and seal, which its owner sets through a descriptor for reading.
@@ -228,10 +232,12 @@ def _along_connections() -> list[bytes]:
 
 
 def _options() -> list[bytes]:
-    """``setsockopt`` but for options that change whom a socket speaks to."""
+    """``setsockopt`` but for options that change whom a socket speaks to, or how much waits in it."""
+    nothing = _line(_RETURN, _ERRNO)  # answers success
     lines = _argument(1)
     for level, names in _OPTIONS_REFUSED.items():
-        then = _all_but(2, names)
+        ignored = [line for name in _OPTIONS_IGNORED.get(level, ()) for line in (_line(_EQUAL, name, 0, 1), nothing)]
+        then = [*_argument(2), *ignored, *_all_but(2, names)]
         lines += [_line(_EQUAL, level, 0, len(then)), *then]
     return [*lines, _line(_RETURN, _ALLOW)]
 

@@ -13,6 +13,7 @@ from typing import Final
 from connections.runner.isolation.libc import call
 
 _LONGEST: Final = 128
+_WAITING: Final = 128 * 1024
 _IPV4: Final = 16
 _IPV6: Final = 28
 _IPV6_LEAST: Final = 24
@@ -62,6 +63,13 @@ def bind(sock: int, where: Place) -> None:
 
 def listen(sock: int, backlog: int) -> None:
     call("listen", sock, backlog)
+
+
+def bounded(sock: int) -> None:
+    """Have little wait in it, either way: else the kernel lets megabytes. What a listener accepts is as it is."""
+    size = ctypes.c_int(_WAITING)
+    for name in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        call("setsockopt", sock, socket.SOL_SOCKET, name, ctypes.byref(size), ctypes.sizeof(size))
 
 
 def shut(sock: int) -> None:

@@ -72,6 +72,15 @@ _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    "io_setup": (206, 0),  # the whole computer has a fixed number of these
+    "io_submit": (209, 2),  # and this sends where ``sendto`` may not
+    "io_cancel": (210, 3),
+    "io_getevents": (208, 4),
+    "io_pgetevents": (333, 292),
+    "io_destroy": (207, 1),
+    "landlock_create_ruleset": (444, 444),  # rules without number, once this process's own are in force
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
     # Files' owners, modes and attributes, which Landlock leaves to a file's owner
     "chmod": (90, None),
     "fchmod": (91, 52),
@@ -93,6 +102,8 @@ _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
     "fremovexattr": (199, 16),
     "sync": (162, 81),  # all that anybody on this machine has written
     "syncfs": (306, 267),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
     "inotify_add_watch": (254, 27),
     "fanotify_init": (300, 262),
     "name_to_handle_at": (303, 264),
