@@ -10,8 +10,9 @@ from django.core.wsgi import get_wsgi_application
 
 django = get_wsgi_application()
 
-from connections.api.wsgi import ShortWay  # noqa: E402  they need the settings
+from connections.api.aborting import Aborting  # noqa: E402  they need the settings
+from connections.api.wsgi import ShortWay  # noqa: E402
 from connections.sealing.checks import require_keys  # noqa: E402
 
 require_keys()
-application = ShortWay(django)
+application = ShortWay(Aborting(django))

@@ -19,6 +19,7 @@ from django.utils import translation
 from django.utils.module_loading import import_string
 
 from connections.api import problems
+from connections.api.hanging_up import PEER
 from connections.api.problems import PREFIX, request_id
 
 __all__ = ["PREFIX", "NoPage", "RequestMiddleware", "request_id"]
@@ -113,6 +114,7 @@ def believe_proxies(meta: MutableMapping[str, Any], count: int) -> None:
     seen = meta.get("HTTP_X_FORWARDED_FOR", "").split(",")
     if len(seen) < count:
         return
+    meta.setdefault(PEER, meta.get("REMOTE_ADDR"))
     try:
         meta["REMOTE_ADDR"] = str(ipaddress.ip_address(seen[-count].strip()))
     except ValueError:
