@@ -6,7 +6,7 @@ clear), for the endpoint and for discriminated settings are here and nowhere els
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,9 +55,10 @@ def new(adapter: AdapterClass, organisation: Organisation, config: Any, secrets:
     """A draft of a connection that does not exist yet. Raises ``Invalid``."""
     config, secrets = _objects(config, secrets)
     model = adapter.config_class
-    secrets, found = references.read(secrets, _active(model, config), organisation)
+    active = _active(model, config)
+    secrets, found = references.read(secrets, active, organisation)
     found += _misplaced(model, config, secrets)
-    plain, sealed = _validated(model, organisation, config, _set_values(secrets), found)
+    plain, sealed = _validated(model, organisation, config, _set_values(secrets, active), found)
     times = _times(sealed, {}, set(schema.paths(sealed)))
     return Draft(adapter, organisation, plain, sealed, times, True, bool(sealed))
 
@@ -71,9 +72,11 @@ def changed(adapter: AdapterClass, connection: Connection, patch: Any, secrets: 
     patch, secrets = _objects(patch, secrets)
     model = adapter.config_class
     config = merge(model, upgrading.config(connection), patch)
-    secrets, found = references.read(secrets, _active(model, config), connection.organisation)
+    active = _active(model, config)
+    secrets, found = references.read(secrets, active, connection.organisation)
     found += _misplaced(model, patch, secrets, whole=config)
-    set_, cleared = _set_values(secrets), {path for path in schema.paths(secrets) if schema.get(secrets, path) is None}
+    set_ = _set_values(secrets, active)
+    cleared = {path for path in schema.paths(secrets) if schema.get(secrets, path) is None}
     kept = _kept(model, connection, config, set_, cleared)
     # Where nothing is entered or given up either, the row must open: its names may have been edited to keep nothing.
     stored = vault.unseal(connection) if kept or not (set_ or _dropped(model, connection, config)) else {}
@@ -193,10 +196,6 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
         if _holds(config, path)
     ]
     for path in schema.paths(secrets):
-        inside = next((known for known in active if known != path and path[: len(known)] == known), None)
-        if inside is not None:  # names inside what was sent as a secret are not repeated
-            found.append(Problem(pointer("/secrets", inside), "invalid", "A secret is a text."))
-            continue
         value, place = schema.get(secrets, path), schema.pointer_told("/secrets", path)
         if path in plain:
             found.append(Problem(place, "not_secret", "This is a plain setting: send it in config."))
@@ -205,7 +204,7 @@ def _misplaced(model: type[BaseModel], config: Nested, secrets: Nested, whole: N
         elif value is None or isinstance(value, references.Reference):
             continue
         elif not isinstance(value, str):
-            found.append(Problem(place, "invalid", "A secret is a text."))
+            found.append(Problem(place, "invalid", references.TEXT_OR_REFERENCE))
         elif not value:
             found.append(Problem(place, "blank", "Leave the secret out to keep it; send null to clear it."))
         elif schema.is_mask(value):
@@ -289,8 +288,11 @@ def _stored_endpoint(model: type[BaseModel], connection: Connection) -> Nested:
     return schema.endpoint(model, schema.split(settings)[0])
 
 
-def _set_values(secrets: Nested) -> Nested:
-    return _nest({path: value for path in schema.paths(secrets) if (value := schema.get(secrets, path)) is not None})
+def _set_values(secrets: Nested, active: Iterable[Path]) -> Nested:
+    """What is to be set. Nothing where the source has no secret: it could lie across one that is kept."""
+    known = set(active)
+    given = {path: schema.get(secrets, path) for path in schema.paths(secrets) if path in known}
+    return _nest({path: value for path, value in given.items() if value is not None})
 
 
 def _nest(values: Mapping[Path, Any]) -> Nested:

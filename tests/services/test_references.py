@@ -231,11 +231,8 @@ def test_what_was_sent_as_a_reference_and_is_none_is_refused_without_being_repea
 @pytest.mark.parametrize("sent", [{"ref": "env:ACME_PASSWORD", "more": 1}, {"env": "ACME_PASSWORD"}, {}])
 def test_an_object_that_is_no_reference_is_no_secret_either(everywhere: Tenant, sent: Any) -> None:
     change = Change(name="W", config=CONFIG, secrets={"password": sent})
-    if sent:
-        with pytest.raises(Invalid):
-            connections.create(everywhere.actor(), "postgresql", change)
-    else:
-        assert not vault.names(connections.create(everywhere.actor(), "postgresql", change))
+    with pytest.raises(Invalid):
+        connections.create(everywhere.actor(), "postgresql", change)
 
 
 # What is stored ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ the supervisor's side looks it up when it hands a connection to a worker.
 from connections.services.references.allowed import any_for, grants, refusal
 from connections.services.references.reference import KINDS, Pattern, Reference
 from connections.services.references.resolving import resolve, within
-from connections.services.references.sent import concern, read, refuse_values
+from connections.services.references.sent import TEXT_OR_REFERENCE, concern, read, refuse_values
 from connections.services.references.stored import STAND_IN, column, listed, moved, opened, replaced, sealable
 from connections.services.references.vault import MOUNT
 from connections.services.references.warmth import epoch
@@ -17,6 +17,7 @@ __all__ = [
     "KINDS",
     "MOUNT",
     "STAND_IN",
+    "TEXT_OR_REFERENCE",
     "Pattern",
     "Reference",
     "any_for",

@@ -13,20 +13,26 @@ from connections.services.references.allowed import refusal
 from connections.services.references.reference import Reference
 from connections.services.references.stored import MEMBER, listed, replaced
 
+TEXT_OR_REFERENCE = "A secret is a text, or a reference."
+
 
 def read(secrets: Nested, active: Iterable[Path], organisation: Organisation) -> tuple[Nested, list[Problem]]:
     """``secrets`` with what refers elsewhere as ``Reference``, and what is wrong with those that will not do.
 
-    ``active`` are the paths of the source's secrets. What was sent as a reference is not repeated: it may be the
-    secret itself, in the wrong place.
+    ``active`` are the paths of the source's secrets. An object that is no reference is wrong, too. What was sent in
+    it is not repeated, nor are the names of its members: it may be the secret itself, in the wrong place.
     """
     found: dict[Path, Any] = {}
     problems = []
     for path in active:
         value = schema.get(secrets, path)
-        if not isinstance(value, Mapping) or set(value) != {MEMBER}:
+        if not isinstance(value, Mapping):
             continue
         place = pointer("/secrets", path)
+        if set(value) != {MEMBER}:
+            problems.append(Problem(place, "invalid", TEXT_OR_REFERENCE))
+            found[path] = None
+            continue
         try:
             found[path] = Reference.parse(value[MEMBER])
         except ValueError as exc:
