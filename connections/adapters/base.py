@@ -37,6 +37,7 @@ from connections.adapters.errors import (
     DeadlineError,
     DriverMissingError,
     InternalError,
+    InvalidError,
     TransientError,
     UnreachableError,
 )
@@ -92,6 +93,16 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         found = [name for name, hook in optional.items() if getattr(cls, hook.__name__) is not hook]
         return ["preview", "describe", *found, *(["parameters"] if cls.takes_parameters else [])]
 
+    @classmethod
+    def require_capability(cls, capability: str) -> None:
+        """Raise ``InvalidError`` where this source cannot do ``tables`` or ``columns``."""
+        if capability not in cls.capabilities():
+            words = {"tables": "lists no tables", "columns": "tells no columns of tables"}
+            raise InvalidError(
+                f"The source {cls.label} {words.get(capability, f'has no {capability}')}.",
+                hint="Describe or preview a query instead. A source's capabilities say what it can do.",
+            )
+
     def check(self, deadline: Deadline) -> Iterator[Step | AdapterError]:
         """Diagnose the connection: yield each ``Step`` as it finishes, and after a failed one its error.
 
@@ -140,7 +151,11 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
             return self.describe_query(query, parameters, deadline)
 
     def tables(self, search: str, deadline: Deadline) -> Iterator[Table]:
-        """What can be read, by path; ``search`` is a part of the path, in any case."""
+        """What can be read, by path; ``search`` is a part of the path, in any case.
+
+        Raises ``InvalidError`` where the source lists none.
+        """
+        self.require_capability("tables")
         self._require_driver()
         with self.translating(deadline):
             self.connect_with_retries(deadline)
@@ -150,7 +165,11 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
                     yield table
 
     def columns(self, path: tuple[str, ...], deadline: Deadline) -> Description:
-        """The columns of one table. Raises ``QueryError`` when there is none at ``path``."""
+        """The columns of one table. Raises ``QueryError`` when there is none at ``path``.
+
+        Raises ``InvalidError`` where the source cannot tell them without a query.
+        """
+        self.require_capability("columns")
         self._require_driver()
         with self.translating(deadline):
             self.connect_with_retries(deadline)

@@ -224,6 +224,7 @@ def columns(actor: Actor, connection: Connection, path: list[str]) -> dict[str, 
 def _browse(actor: Actor, connection: Connection, operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
     actor.require(Role.ANALYST, connection)
     ground = grounds.ground(connection)
+    ground.adapter.require_capability(operation)
     until = Deadline(ground.timeout)
     with (
         events.work(actor, f"connection.{operation}", connection, until=until),
