@@ -19,6 +19,7 @@ MOST = 0xFFFFFF
 Lie = Callable[[Wire], None]
 OK = b"\0\0\0\2\0\0\0"
 END = b"\xfe\0\0\2\0"
+A_READER = b"GRANT SELECT ON `d`.* TO `u`@`%`"
 
 
 def packet(number: int, body: bytes) -> bytes:
@@ -101,7 +102,12 @@ def asking(*requests: bytes, method: bytes = b"mysql_native_password", context: 
 
 
 def lying(
-    lie: Lie, described: Sequence[bytes] | None = None, *, prepare: Lie | None = None, hello: bytes = b""
+    lie: Lie,
+    described: Sequence[bytes] | None = None,
+    *,
+    prepare: Lie | None = None,
+    hello: bytes = b"",
+    grant: Callable[[], bytes] = lambda: A_READER,
 ) -> Script:
     """A server that lets everybody in and calls them plain readers.
 
@@ -126,7 +132,7 @@ def lying(
             elif command == 0x17 and b"lie" in text:
                 lie(wire)
             elif command == 0x17:
-                answer = b"NONE" if b"current_role" in text else b"GRANT SELECT ON `d`.* TO `u`@`%`"
+                answer = b"NONE" if b"current_role" in text else grant()
                 wire.send(result([column(b"g")], [row([answer])]))
             elif command != 0x19:
                 wire.send(packet(1, OK))

@@ -90,7 +90,11 @@ def asking(request: bytes, *, context: ssl.SSLContext | None = None) -> Script:
 
 
 def lying(
-    lie: Lie, described: Columns = ((b"a", TEXT),), types: bytes | Callable[[], bytes] = b"", welcome: bytes = b""
+    lie: Lie,
+    described: Columns = ((b"a", TEXT),),
+    types: bytes | Callable[[], bytes] = b"",
+    welcome: bytes = b"",
+    rights: Callable[[], Sequence[bytes | None]] = lambda: A_READER,
 ) -> Script:
     """A server that lets everybody in, calls them plain readers, and answers a preview's FETCH by ``lie``.
 
@@ -119,7 +123,7 @@ def lying(
                 elif not text.startswith(b"fetch"):
                     wire.send(complete(0))
                 elif b"rolsuper" in asked:
-                    wire.send(row(A_READER) + complete())
+                    wire.send(row(rights()) + complete())
                 else:
                     lie(wire)
             elif kind == b"S":

@@ -12,6 +12,7 @@ from connections.adapters.errors import (
     QueryForbiddenError,
     UnsafeRoleError,
 )
+from connections.adapters.sql.server import RIGHTS_HOLD
 from connections.runner.supervisor import LocalRunner
 from connections.sources.mysql.guard import Rights
 from tests.hostile.attack import attack
@@ -105,6 +106,7 @@ def ledger(mariadb):
 
 @pytest.fixture
 def writer(mariadb, ledger):
+    Path(FILE).unlink(missing_ok=True)  # of a run whose guard was broken
     adapter = adapter_of(mariadb, user="writer", password=PASSWORD)
     yield adapter
     adapter.close()
@@ -213,6 +215,24 @@ def test_a_login_that_cannot_be_contained_is_refused(mariadb, ledger, right):
     allowed = adapter_of(mariadb, user="strong", password=PASSWORD, allow_unsafe_roles=True)
     assert read(allowed, "select 1").value == 1
     allowed.close()
+    ledger.execute("drop user strong")
+
+
+def test_a_warm_session_is_closed_when_its_login_gained_rights(mariadb, ledger):
+    ledger.execute(f"create or replace user strong identified by '{PASSWORD}'")
+    ledger.execute("grant select on warehouse.* to strong")
+    adapter = adapter_of(mariadb, user="strong", password=PASSWORD)
+    number = read(adapter, "select connection_id(), @kept := 7").value
+    adapter._judged_at -= RIGHTS_HOLD
+    assert adapter.reset()
+    assert read(adapter, "select connection_id(), @kept, @@tx_read_only").rows == [[number, None, 1]]
+    ledger.execute("grant file on *.* to strong")
+    assert adapter.reset(), "Within the time that a look holds it is not looked at again."
+    adapter._judged_at -= RIGHTS_HOLD
+    assert not adapter.reset()
+    with pytest.raises(UnsafeRoleError, match="file"):
+        read(adapter, "select 1")
+    adapter.close()
     ledger.execute("drop user strong")
 
 

@@ -9,6 +9,7 @@ from catalog_project.demo import postgres
 from connections.adapters.contract import Step
 from connections.adapters.errors import UnsafeRoleError
 from connections.adapters.limits import Deadline
+from connections.adapters.sql.server import RIGHTS_HOLD
 from connections.sources.postgresql import PostgreSQLAdapter
 from tests.servers.pausable import PausableServer
 from tests.sources.postgresql import adapter_of
@@ -92,4 +93,30 @@ def test_whoever_may_call_dblink_is_refused(foreign, name):
 def test_extensions_that_a_login_may_not_use_are_nothing_against_it(foreign):
     adapter = foreign.login()
     assert read(adapter, "select 1").value == 1
+    adapter.close()
+
+
+# Rights that come later --------------------------------------------------------------------------------------------
+
+FILE = "select pg_read_file('PG_VERSION')"
+
+
+def test_a_warm_session_is_closed_when_its_login_gained_rights(place):
+    adapter = place.login()
+    read(adapter, "select 1")
+    place.as_owner("grant pg_read_server_files to somebody", "grant execute on function pg_read_file(text) to somebody")
+    adapter._judged_at -= RIGHTS_HOLD
+    assert not adapter.reset()
+    with pytest.raises(UnsafeRoleError, match="pg_read_server_files"):
+        read(adapter, FILE)
+    adapter.close()
+
+
+def test_a_session_that_was_looked_at_again_is_as_new_and_stays_warm(place):
+    adapter = place.login()
+    backend = read(adapter, "select pg_backend_pid(), set_config('my.own', 'kept', false)").value
+    adapter._judged_at -= RIGHTS_HOLD
+    assert adapter.reset()
+    answer = read(adapter, "select pg_backend_pid(), current_setting('my.own', true)")
+    assert answer.rows == [[backend, ""]]
     adapter.close()

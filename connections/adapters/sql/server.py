@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import tempfile
+import time
 from abc import abstractmethod
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from connections.adapters.vouching import vouched
 
 ServerConfigT = TypeVar("ServerConfigT", bound=NetworkConfig)
 
+RIGHTS_HOLD = 30.0
+"""Seconds for which a look at a login's rights counts. What is kept warm for longer is looked at again between jobs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -47,6 +51,7 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
         self._resolved: list[Address] = []
         self._forward: Forward | None = None
         self._own_scratch: Path | None = None
+        self._judged_at = 0.0
 
     # Hooks of a SQL server -------------------------------------------------------------------------------------
 
@@ -63,6 +68,10 @@ class ServerAdapter(SQLAdapter[ServerConfigT]):
         """Look at what the login may do beyond reading; return what to show."""
 
     # -----------------------------------------------------------------------------------------------------------
+
+    def judged_lately(self) -> bool:
+        """Whether the open session's rights need no other look: they are known, or nothing would come of it."""
+        return self.environment.allow_unsafe_roles or time.monotonic() - self._judged_at < RIGHTS_HOLD
 
     def peer(self, deadline: Deadline) -> Peer:
         """Where to connect now. Addresses are resolved and judged anew for every attempt."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -86,15 +87,20 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         self._deadline = deadline
         if self._session is not None and self._session.settled():
             return
-        from connections.sources.mysql.stream import speaking
-
         self.close()
         self._deadline = deadline
         within = self.connect_deadline(deadline)
         self._session = self._log_in(within)
         self._logged_in = True
-        with speaking(self._session):
+        self._require_contained(within)
+
+    def _require_contained(self, within: Deadline) -> None:
+        """Refuse a login that the guard cannot hold, unless the platform and the organisation allow it."""
+        from connections.sources.mysql.stream import speaking
+
+        with speaking(self._opened()):
             self._rights = Rights.of(self._grants(within))
+        self._judged_at = time.monotonic()
         if self._rights.unsafe and not self.environment.allow_unsafe_roles:
             raise UnsafeRoleError(
                 f"The login {self.config.user} can do more than read: {', '.join(self._rights.unsafe)}.",
@@ -159,10 +165,24 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
         super().close()
 
     def reset(self) -> bool:
-        if self._session is not None and self._session.renew():
-            return True
+        """Back to a new session's state. Rights that the login gained meanwhile are looked at now and then: as no job
+        waits for it, here."""
+        from pymysql import err
+
+        try:
+            if self._session is not None and self._session.renew() and self._contained_still(self._session):
+                return True
+        except (AdapterError, err.MySQLError, OSError):
+            pass
         self.close()
         return False
+
+    def _contained_still(self, session: Session) -> bool:
+        """Whether the session, as new, is fit for another job; it is as new afterwards. Raises what a look raises."""
+        if self.judged_lately():
+            return True
+        self._require_contained(Deadline.after(5))
+        return session.renew()
 
     def abandon(self, deadline: Deadline) -> None:
         """KILL QUERY, from a session of its own: a server that computes does not see that its client is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
 
         with own_question():
             self._rights = Rights.of(next(self._ask(Statement(RIGHTS_QUERY), deadline), None))
+        self._judged_at = time.monotonic()
         if self._rights.unsafe and not self.environment.allow_unsafe_roles:
             raise UnsafeRoleError(
                 f"The login {self.config.user} can do more than read: {', '.join(self._rights.found)}.",
@@ -155,7 +157,12 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
             self._session = None
 
     def reset(self) -> bool:
-        """Back to a new session's state, by DISCARD ALL; the answer to it is awaited here."""
+        """Back to a new session's state, by DISCARD ALL; the answer to it is awaited here.
+
+        A login may gain rights while its session is warm. They are looked at here, now and then: no job waits for it.
+        """
+        import psycopg
+
         session = self._session
         if session is None:
             return False
@@ -163,7 +170,10 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         try:
             session.end(deadline)
             session.settle(deadline)
-        except AdapterError:
+            if session.resets and not self.judged_lately():
+                self._require_contained(deadline)
+                session.settle(deadline)
+        except (AdapterError, psycopg.Error):
             session.close()
         if session.usable and session.resets:
             return True
