@@ -16,7 +16,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
-from connections.adapters.errors import AdapterError, BusyError, CancelledError, DeadlineError, ThrottledError
+from connections.adapters.errors import (
+    AdapterError,
+    BusyError,
+    CancelledError,
+    DeadlineError,
+    ThrottledError,
+    WorkerCrashedError,
+)
 from connections.runner.jobs import Job
 from connections.runner.leases import Leases, NoSlotError, Want
 from connections.runner.processes import Worker
@@ -167,13 +174,17 @@ class Pool:
             return late, min((ticket.until for ticket in self._tickets if ticket.until > now), default=None)
 
     def doomed(self) -> tuple[list[Worker], bool]:
-        """Workers to bury: given up, dead or at work while idle, or idle for too long. They are the caller's now.
+        """Workers to bury: given up, dead, at work or hoarding while idle, or idle for long. They are the caller's now.
 
         And whether there are more in a moment, which are about to end what they did.
         """
         with self._lock:
             long_ago = time.monotonic() - RETIRE_SECONDS
-            spent = [each for each in self._idle if each.idle_since < long_ago or each.works_on() or not each.alive()]
+            spent = [
+                each
+                for each in self._idle
+                if each.idle_since < long_ago or each.works_on() or each.hoards() or not each.alive()
+            ]
             for worker in spent:
                 self._idle.remove(worker)
                 self._bound -= 1
@@ -184,6 +195,22 @@ class Pool:
             lingering = [worker for worker in self._doomed if worker.lingers()]
             found, self._doomed = [worker for worker in self._doomed if worker not in lingering], lingering
             return found, bool(lingering)
+
+    def end_overgrown(self) -> bool:
+        """End the workers with more threads than any job needs: others would get none. Their jobs fail.
+
+        Answers whether there are workers to look at, beside blank ones.
+        """
+        with self._lock:
+            busy = {ticket.worker: ticket for ticket in self._tickets if ticket.worker is not None}
+            workers = [*busy, *self._idle, *self._doomed]
+        for worker in workers:
+            if worker.overgrown():
+                worker.kill()
+                if worker in busy:
+                    self.revoke(busy[worker], WorkerCrashedError("The worker made threads without end, and was ended."))
+                self._wake()
+        return bool(workers)
 
     def missing(self) -> int:
         """How many blank workers there should be and are not."""

@@ -18,14 +18,17 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 
 from connections.adapters.errors import BusyError, InternalError, WorkerCrashedError
+from connections.runner import watching
 from connections.runner.dialling import Dialler
 from connections.runner.frames import DESCRIPTOR, Channel, Kind
+from connections.runner.isolation import MOST_THREADS
 from connections.runner.leave import Leave
 from connections.runner.realms import Realm
 from connections.runner.stopping import STOP
@@ -37,7 +40,12 @@ STOP_SECONDS: Final = 1.0
 """What a worker gets to end its query at the source, before it is killed."""
 IDLE_CPU_SECONDS: Final = 1.0
 """What a worker may compute between two jobs: it resets adapters, and closes those that nobody came back for."""
+ROOM_SECONDS: Final = 1.0
+IDLE_THREADS: Final = MOST_THREADS // 4
+IDLE_DESCRIPTORS: Final = 128
+"""What a worker may keep between two jobs: it has some eight adapters, with their tunnels."""
 PREFIX: Final = "catalog-runner-"
+Got = TypeVar("Got")
 _BUFFER: Final = 1024 * 1024  # a preview fits: the worker is done before its reader is
 
 
@@ -102,10 +110,18 @@ class Worker:
 
         Its limit on the processor's time does not do: it raises that for each job, so what runs in it can as well.
         """
-        used = _computed(self.pid)
+        used = watching.computed(self.pid)
         if self._idle_at_first[0] != self.idle_since:
             self._idle_at_first = (self.idle_since, used)
         return used - self._idle_at_first[1] > IDLE_CPU_SECONDS
+
+    def hoards(self) -> bool:
+        """Whether an idle worker keeps threads or descriptors as if it had many jobs."""
+        return watching.threads(self.pid) > IDLE_THREADS or watching.descriptors(self.pid) > IDLE_DESCRIPTORS
+
+    def overgrown(self) -> bool:
+        """Whether it has more threads than any job needs: they are taken from all other processes."""
+        return watching.threads(self.pid) > MOST_THREADS
 
     def introduce(self, until: float = math.inf) -> dict[str, bool]:
         """Wait until the worker is confined; returns what is in force.
@@ -140,12 +156,19 @@ class Worker:
         try:
             if self._pidfd is None or self._dialler is not None or self.realm is None or not self.realm.network:
                 raise OSError("it has no network, has a dialler, or is gone")
-            self._dialler = Dialler(self.pid, self._pidfd, DESCRIPTOR.unpack(payload)[0], self.leave)
+            self._dialler = patiently(self._dialled(self._pidfd, DESCRIPTOR.unpack(payload)[0]), until)
         except (OSError, struct.error) as exc:
             raise InternalError(f"A worker's connections cannot be judged, and it was not used: {exc}") from None
-        except RuntimeError:  # what Python makes of a thread that the system has no room for
-            raise no_room() from None
         self.channel.send(Kind.TAKEN, until=until)
+
+    def _dialled(self, pidfd: int, listener: int) -> Callable[[], Dialler]:
+        def start() -> Dialler:
+            try:
+                return Dialler(self.pid, pidfd, listener, self.leave)
+            except RuntimeError:  # what Python makes of a thread that the system has no room for
+                raise no_room() from None
+
+        return start
 
     def stop(self) -> None:
         """Have the worker end what it does at a source on the network, and itself; any other is killed.
@@ -324,6 +347,21 @@ def no_room(reason: OSError | None = None) -> BusyError:
     )
 
 
+def patiently(do: Callable[[], Got], until: float) -> Got:
+    """What ``do`` gives once the system has room for it: who takes all of it is ended in a moment.
+
+    Raises its ``BusyError`` when that takes too long, or ``until`` (monotonic seconds) has come.
+    """
+    until = min(until, time.monotonic() + ROOM_SECONDS)
+    while True:
+        try:
+            return do()
+        except BusyError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(ROOM_SECONDS / 50)
+
+
 def _python() -> str:
     """The interpreter; a server that embeds Python names itself in ``sys.executable``."""
     if sys.executable and Path(sys.executable).name.startswith("python"):
@@ -334,15 +372,6 @@ def _python() -> str:
 def _path() -> list[str]:
     """Where this process finds modules, as absolute folders: plug-ins come along."""
     return list(dict.fromkeys(str(Path(entry or ".").absolute()) for entry in sys.path))
-
-
-def _computed(pid: int) -> float:
-    """Seconds that all threads of a process have computed; 0 where the system does not tell, or it has ended."""
-    clock = ~pid << 3 | 2  # of a process, by its id (clock_getcpuclockid(3)): one call, and no file
-    try:
-        return time.clock_gettime(clock)
-    except OSError:
-        return 0.0
 
 
 def _cause(status: int) -> str:

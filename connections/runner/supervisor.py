@@ -24,12 +24,16 @@ from connections.runner.jobs import Job
 from connections.runner.leases import Leases
 from connections.runner.neighbours import Message, Neighbours, private_folder
 from connections.runner.pool import Pool
-from connections.runner.processes import Worker, Zygote, no_room
+from connections.runner.processes import Worker, Zygote, no_room, patiently
 from connections.runner.runs import Run, SettingsSource, WorkerRun
 
 __all__ = ["InlineRunner", "LocalRunner", "Run", "Runner", "close_all", "runner"]
 
 TICK_SECONDS: Final = 2.0
+WATCH_SECONDS: Final = 0.05
+QUIET_SECONDS: Final = 0.25
+"""Between two looks at how many threads workers have, and while none serves anybody. One can make some thousands in
+this time, which a computer has room for."""
 LINGER_SECONDS: Final = 0.02
 
 
@@ -80,6 +84,8 @@ class LocalRunner:
         self._isolation: dict[str, bool] | None = None
         self._next_look = 0.0
         self._keeper: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
+        self._closing = threading.Event()
         self._closed = False
         _living.add(self)
 
@@ -126,6 +132,7 @@ class LocalRunner:
 
     def close(self) -> None:
         self._closed = True
+        self._closing.set()
         self._wake.set()
         keeper = self._keeper
         if keeper is not None and keeper is not threading.current_thread():
@@ -186,6 +193,10 @@ class LocalRunner:
             if self._keeper is None:
                 keeper = threading.Thread(target=self._keep, name="catalog-runner", daemon=True)
                 try:
+                    if self._watcher is None:
+                        watcher = threading.Thread(target=self._watch, name="catalog-runner-watch", daemon=True)
+                        watcher.start()
+                        self._watcher = watcher
                     keeper.start()
                 except RuntimeError:
                     raise no_room() from None
@@ -221,7 +232,9 @@ class LocalRunner:
         return bool(found)
 
     def _spawn(self, until: float = math.inf) -> Worker:
-        worker = self._start().fork()
+        zygote = self._start()
+        # Somebody waits for it, and may wait a moment longer; the keeper has no time for that.
+        worker = zygote.fork() if until == math.inf else patiently(zygote.fork, until)
         self._isolation = worker.introduce(until)
         return worker
 
@@ -243,6 +256,12 @@ class LocalRunner:
             self._next_look = min(next_deadline or math.inf, time.monotonic() + pause)
             self._wake.wait(max(self._next_look - time.monotonic(), 0.0))
             self._wake.clear()
+
+    def _watch(self) -> None:
+        """See to it that no worker takes the others' threads, whatever the keeper waits for."""
+        while not self._closing.is_set():
+            some = self._pool.end_overgrown()
+            self._closing.wait(WATCH_SECONDS if some else QUIET_SECONDS)
 
     def _restock(self) -> None:
         with self._restocking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,9 +18,12 @@ from typing import Any
 import pytest
 
 from connections.adapters.egress import EgressPolicy
+from connections.adapters.errors import AdapterError
 from connections.adapters.registry import discover
 from connections.runner import realms
 from connections.runner.frames import Kind
+from connections.runner.isolation import MOST_THREADS
+from connections.runner.processes import IDLE_DESCRIPTORS, IDLE_THREADS
 from connections.runner.supervisor import LocalRunner
 from tests.hostile.attack import GRACE, SECRET, Outcome, attack
 from tests.hostile.evil import SITE
@@ -179,6 +183,40 @@ def test_a_bomb_of_processes_and_threads_stays_in_its_worker(world: World):
         assert dict(rows(outcome))["forks"] == "got 0"
 
 
+def test_threads_without_end_are_capped_or_end_the_worker_at_once(world: World):
+    outcome = world.attack("crowd", most=60_000, seconds=5)
+    if world.runner.status()["isolation"]["threads_capped"]:
+        assert int(dict(rows(outcome))["threads"].removeprefix("got ")) < MOST_THREADS
+        return
+    assert outcome.code == "worker_crashed"
+    assert outcome.seconds < 2
+    assert gone(int(dict(rows(outcome))["pid"]), GRACE)
+
+
+def test_threads_without_end_leave_the_others_theirs(world: World):
+    """Jobs of others, some of which need a new process, while it is at it again and again."""
+    stop = threading.Event()
+
+    def crowd() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(AdapterError):
+                Asker(world.runner, {}, organisation="acme").ask(
+                    source=world.source, query={"do": "crowd", "given": {"most": 60_000, "seconds": 1}}
+                )
+
+    attacker = threading.Thread(target=crowd)
+    attacker.start()
+    try:
+        for number in range(8):
+            for source in SOURCES:
+                other = Asker(world.runner, {}, organisation=f"victim-{number}")
+                assert other.ask(source=source, query={"do": "peaceful"}, timeout=10).rows[1] == ["peace", "got it"]
+    finally:
+        stop.set()
+        attacker.join()
+    world.pids = world.victims()  # blank ones were needed: theirs may have been ended for them
+
+
 def test_hoarding_memory_ends_at_the_budget(world: World):
     outcome = world.attack("hoard")
     assert outcome.code == "too_large"
@@ -243,6 +281,13 @@ def test_what_computes_on_after_its_job_is_gone_in_seconds(world: World):
     assert world.found("compute_on") == {"begun": "got away"}
     assert gone(world.pid, 10)
     assert not any(gone(pid, 0) for pid in world.pids.values()), "Workers that did nothing were ended too."
+
+
+@pytest.mark.parametrize(("do", "most"), [("crowd", IDLE_THREADS + 30), ("keep_open", IDLE_DESCRIPTORS + 30)])
+def test_what_it_keeps_after_its_job_is_gone_in_seconds(world: World, do: str, most: int):
+    assert f"got {most}" in world.found(do, most=most, seconds=0).values()
+    assert gone(world.pid, 10)
+    assert not any(gone(pid, 0) for pid in world.pids.values()), "Workers that kept nothing were ended too."
 
 
 @pytest.mark.parametrize(

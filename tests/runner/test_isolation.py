@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pytest
 from connections.adapters.egress import EgressPolicy
 from connections.adapters.errors import AuthorizationError, BusyError, InternalError, UnreachableError
 from connections.adapters.registry import discover
-from connections.runner import processes, realms
+from connections.runner import isolation, processes, realms
 from connections.runner.confinement import trial
 from connections.runner.isolation import paths, syscalls
 from connections.runner.isolation.libc import prctl
@@ -48,12 +49,19 @@ def without(monkeypatch: pytest.MonkeyPatch, code: str) -> LocalRunner:
     return LocalRunner()
 
 
+HERE = {"threads_capped"} if os.getuid() == 0 else set()
+"""What is not to be had by whoever runs this."""
+
+
 @pytest.mark.parametrize(
     ("code", "missing"),
     [
         ("i.landlock.version = lambda: 0", {"files_confined"}),
         ("i.seccomp.LINUX = False", {"system_calls_filtered", "connects_dialled"}),
-        ("i.namespaces.LINUX = False", {"scratch_bounded", "capabilities_dropped", "network_namespace"}),
+        (
+            "i.namespaces.LINUX = False",
+            {"scratch_bounded", "threads_capped", "capabilities_dropped", "network_namespace"},
+        ),
         ("i.seccomp._ARCHITECTURES = {}", {"system_calls_filtered", "connects_dialled"}),
         ("i.seccomp._NEW_LISTENER = 1 << 20", {"connects_dialled"}),
         ("i.seccomp.notices.SIZES = (96, 24, 64)", {"connects_dialled"}),
@@ -61,7 +69,7 @@ def without(monkeypatch: pytest.MonkeyPatch, code: str) -> LocalRunner:
         (
             "real = i.namespaces.call; refused = PermissionError(1, 'as containers do'); "
             "i.namespaces.call = lambda name, *a: exec('raise refused') if name == 'unshare' else real(name, *a)",
-            {"scratch_bounded", "network_namespace"},
+            {"scratch_bounded", "threads_capped", "network_namespace"},
         ),
     ],
 )
@@ -71,7 +79,7 @@ def test_a_mechanism_that_is_missing_is_told_and_the_others_hold(
     runner = without(monkeypatch, code)
     assert Asker(runner).do("count").rows == [[0, ""]]
     isolation = runner.status()["isolation"]
-    assert {name for name, in_force in isolation.items() if not in_force} == missing
+    assert {name for name, in_force in isolation.items() if not in_force} == missing | HERE
     runner.close()
 
 
@@ -110,6 +118,27 @@ def test_a_worker_that_gets_less_than_the_trial_did_is_not_used(toy_path: None, 
 
 @LINUX
 def test_a_server_that_is_not_root_confines_its_workers_as_well():
+    told = _of_another_user(lambda: trial().told())
+    assert isinstance(told, dict), told
+    assert all(told.values()), told
+
+
+@LINUX
+def test_the_threads_of_a_worker_of_another_user_than_root_are_capped_and_counted_alone():
+    def begin() -> int:
+        isolation.harden(os.getppid(), tempfile.mkdtemp(dir="."))
+        threading.stack_size(64 * 1024)
+        stop = threading.Event()
+        with contextlib.suppress(RuntimeError):
+            while threading.active_count() < 2 * isolation.MOST_THREADS:
+                threading.Thread(target=stop.wait, daemon=True).start()
+        return threading.active_count()
+
+    assert _of_another_user(begin) in range(isolation.MOST_THREADS - 1, isolation.MOST_THREADS + 1)
+
+
+def _of_another_user(do: Callable[[], Any]) -> Any:
+    """What this comes to in a process of a user without rights, in a folder of its own; an error's text."""
     with tempfile.TemporaryDirectory() as folder:
         reader, writer = os.pipe()
         os.chmod(folder, 0o777)
@@ -122,7 +151,7 @@ def test_a_server_that_is_not_root_confines_its_workers_as_well():
                     os.setgid(65534)
                     os.setuid(65534)
                     prctl(4, 1)  # dumpable, as a process is that was started by this user
-                os.write(writer, json.dumps(trial().told()).encode())
+                os.write(writer, json.dumps(do()).encode())
             except OSError as exc:
                 os.write(writer, json.dumps(str(exc)).encode())
             finally:
@@ -131,8 +160,7 @@ def test_a_server_that_is_not_root_confines_its_workers_as_well():
         with open(reader, "rb") as answer:
             told = json.loads(answer.read())
         os.waitpid(child, 0)
-    assert isinstance(told, dict), told
-    assert all(told.values()), told
+    return told
 
 
 def test_a_realm_is_an_organisation_and_a_class_and_the_folder_that_was_there(toy_is_known: None, tmp_path: Path):

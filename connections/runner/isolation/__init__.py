@@ -21,6 +21,7 @@ from connections.runner.isolation.libc import LINUX, prctl
 
 __all__ = [
     "MEMORY_FLOOR",
+    "MOST_THREADS",
     "SPARE_MEMORY",
     "HandOver",
     "adopt_orphans",
@@ -39,6 +40,8 @@ HandOver = Callable[[int], None]
 """Gives away a descriptor; returns when the other side has its own."""
 
 _PROCESSORS: Final = os.cpu_count() or 1  # asked once: it reads a file
+MOST_THREADS: Final = 240 + 8 * _PROCESSORS
+"""What a worker may have at once: Arrow, DuckDB and the like start some for each processor."""
 _OPEN_FILES: Final = 256  # a query over 600 parquet files in four threads has fewer
 _FILE_BYTES: Final = 64 * 1024 * 1024  # files are read here; only certificates are written
 _MEMORY_CEILING: Final = 8 * 1024 * 1024 * 1024
@@ -70,6 +73,7 @@ def harden(parent: int, scratch: str) -> dict[str, bool]:
         "open_files": True,
         "file_size": True,
         "scratch_bounded": scratch_bounded,
+        "threads_capped": scratch_bounded and _cap_threads(),
         "dies_with_parent": die_with(parent),
         "no_new_privileges": prctl(_PR_SET_NO_NEW_PRIVS, 1),
         # Other workers run as the same user: without this they could read its memory.
@@ -164,6 +168,17 @@ def _cap_memory(most: int) -> bool:
         _lower(resource.RLIMIT_DATA, data)
         _lower(resource.RLIMIT_AS, data + _NOT_DATA)
     return LINUX
+
+
+def _cap_threads() -> bool:
+    """A limit on threads, where this process has a user namespace of its own: there it is counted alone.
+
+    Elsewhere all processes of the user are. False for root, to whom the kernel does not apply it.
+    """
+    if not LINUX or os.geteuid() == 0:
+        return False
+    _lower(resource.RLIMIT_NPROC, MOST_THREADS)
+    return True
 
 
 def _lower(limit: int, value: int) -> None:

@@ -181,6 +181,31 @@ def bomb(given: Given) -> Deeds:
     yield "threads", f"got {begun}"
 
 
+def crowd(given: Given) -> Deeds:
+    """Threads past Python, with so little of a stack that no limit on memory ends it; they stay. Then wait."""
+    size = 1024
+    stacks = mmap.mmap(-1, size * given["most"], flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    KEPT.append(stacks)
+    top = ctypes.addressof(ctypes.c_char.from_buffer(stacks))
+    wait = ctypes.cast(LIBC.pause, ctypes.c_void_p)
+    thread = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
+    begun = 0
+    while begun < given["most"]:
+        top += size
+        if LIBC.clone(wait, ctypes.c_void_p(top - 16), thread, None) < 0:
+            break
+        begun += 1
+    yield "threads", f"got {begun}"
+    time.sleep(given["seconds"])
+    yield "waited", "got away"
+
+
+def keep_open(given: Given) -> Deeds:
+    """Descriptors that stay when the job is over."""
+    KEPT.extend(open(os.devnull) for _ in range(given["most"]))  # noqa: SIM115
+    yield "kept", f"got {given['most']}"
+
+
 def hoard(given: Given) -> Deeds:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
