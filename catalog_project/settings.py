@@ -134,7 +134,7 @@ WSGI_APPLICATION = "catalog_project.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [BASE_DIR / "connections" / "templates"],  # a link to templates/; the wheel has the files themselves
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
