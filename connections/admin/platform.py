@@ -18,7 +18,7 @@ from connections.adapters.registry import registry
 from connections.admin.tenant import PlatformAdmin
 from connections.models import Organisation
 from connections.services import budgets, people, standing, tenancy, visits
-from connections.services.errors import KeyAway
+from connections.services.errors import KeyAway, RingRefused
 from connections.services.references import Pattern
 
 TOLD = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "is_superuser")
@@ -89,7 +89,7 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
             named = Organisation(slug=self.cleaned_data["slug"], name=self.cleaned_data["name"])
             try:
                 self.planned = tenancy.plan(named)
-            except KeyAway as exc:
+            except (KeyAway, RingRefused) as exc:
                 raise ValidationError(f"{exc.message} {exc.hint}", code=exc.code) from None
         return self.cleaned_data
 

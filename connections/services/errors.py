@@ -109,6 +109,20 @@ class Unresolved(Locked):
         }
 
 
+class RingRefused(Locked):
+    """This process's CATALOG_KEYS are not those that sealed what is stored, or end with a retired key.
+
+    ``reason`` says which and why: for operators, as it names keys.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "The catalogue's keys are not those that sealed what is stored, so nothing is sealed with them.",
+            hint="Nothing was stored. Tell the platform's operators: their log says which key it is.",
+        )
+        self.reason = reason
+
+
 class KeyAway(BusyError):
     """The key that opens or seals is kept in a vault that is away. Nothing is wrong with what is stored.
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from connections.models import Connection, ConnectionSecrets, OrganisationKey, Slot
+from connections.models import Connection, ConnectionSecrets, Slot
 from connections.services import expiry, vault
 from connections.services.drafts import Draft
 from connections.services.errors import Locked
@@ -169,7 +169,7 @@ def _place(
     slot: Slot,
     generation: int,
     secrets: dict[str, Any],
-    key: OrganisationKey,
+    key: vault.SealingKey,
     kept_until: datetime | None = None,
 ) -> None:
     """Store ``secrets``, which the row ``of`` held, in another slot."""

@@ -7,9 +7,7 @@ Plaintext leaves this module in two ways only: to the supervisor, which writes i
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,36 +18,52 @@ from django.db.models import Max, OuterRef, Subquery
 from connections.adapters import snapshots
 from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey, Slot
 from connections.sealing import organisation_keys
-from connections.sealing.errors import KeyUnavailable, KeyUnreachable, SealError
+from connections.sealing.errors import KeyUnavailable, SealError
 from connections.sealing.fingerprint import endpoint_fingerprint
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
-from connections.services import references, sources, upgrading
-from connections.services.errors import KeyAway, Locked
+from connections.services import references, ring, sources, upgrading
+from connections.services.errors import Locked
+from connections.services.keys.record import record
 from connections.services.locks import hold
-from connections.services.logs import Seldom
 
-away = Seldom(logging.getLogger(__name__))
-"""What the vault of the root key did, for operators: whatever needs a key meets it."""
 _HINT = "Enter the secrets again, or ask the platform's operators for the key."
 
 
-def new_key(organisation: Organisation, version: int = organisation_keys.FIRST_VERSION) -> OrganisationKey:
-    """A data key for ``organisation``, sealed and not saved. Raises ``KeyAway``."""
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """The data key that an organisation's secrets are sealed under now, opened."""
+
+    version: int
+    sealer: SealedSecrets
+
+
+def new_key(
+    organisation: Organisation,
+    version: int = organisation_keys.FIRST_VERSION,
+    *,
+    but: Organisation | None = None,
+) -> OrganisationKey:
+    """A data key for ``organisation``, sealed and not saved. Raises ``KeyAway``, and ``RingRefused``.
+
+    The keys of the organisation ``but`` are no evidence against the ring.
+    """
+    keys = KeyRing.from_settings()
+    ring.require_usable(keys, but=but)
     key = organisation_keys.new_organisation_key(organisation.pk, version)
-    with reaching():
-        wrapped = organisation_keys.wrap(key, KeyRing.from_settings())
+    with ring.reaching():
+        wrapped = organisation_keys.wrap(key, keys)
     return OrganisationKey(organisation=organisation, version=version, ring_key=wrapped.kid, blob=wrapped.blob)
 
 
-def make_key(organisation: Organisation) -> OrganisationKey:
-    """Give an organisation its next data key. Raises ``KeyAway``.
+def make_key(organisation: Organisation, *, but: Organisation | None = None) -> OrganisationKey:
+    """Give an organisation its next data key. Raises as ``new_key``.
 
     The version is new to its secrets too: after an erasure, no old blob looks as if the new key had sealed it.
     """
     held = organisation.keys.aggregate(newest=Max("version"))["newest"] or 0
     named = ConnectionSecrets.objects.filter(organisation=organisation).aggregate(newest=Max("key_version"))["newest"]
-    row = new_key(organisation, max(held, named or 0, organisation_keys.FIRST_VERSION - 1) + 1)
+    row = new_key(organisation, max(held, named or 0, organisation_keys.FIRST_VERSION - 1) + 1, but=but)
     row.save(force_insert=True)
     return row
 
@@ -169,12 +183,11 @@ def seal(connection: Connection, secrets: dict[str, Any], set_at: dict[str, str]
         connection.save(update_fields=["secrets_generation"])
 
 
-def write(connection: Connection, row: ConnectionSecrets, secrets: dict[str, Any], key: OrganisationKey) -> None:
+def write(connection: Connection, row: ConnectionSecrets, secrets: dict[str, Any], key: SealingKey) -> None:
     """Save ``row``, whose slot, generation and names are set, with ``secrets`` sealed under ``key`` for this place."""
     row.key_version, row.fingerprint, row.problem = key.version, fingerprint(connection), ""
     row.references = references.column(secrets)
-    sealer = _sealer(connection.organisation, key.version, _wrapped(key))
-    row.blob = sealer.seal(references.sealable(secrets), _place(connection, row))
+    row.blob = key.sealer.seal(references.sealable(secrets), _place(connection, row))
     row.save()
     forget_rows(connection)
 
@@ -184,19 +197,41 @@ def forget_rows(connection: Connection) -> None:
     getattr(connection, "_prefetched_objects_cache", {}).pop("secrets_rows", None)
 
 
-def sealing_key(organisation: Organisation) -> OrganisationKey:
-    """The newest data key; a new one where the ring's key for that is lost, so that secrets can be entered again.
+def sealing_key(organisation: Organisation) -> SealingKey:
+    """The newest data key; a new one, on record, where that is damaged or the ring's key for it lost.
 
-    Its row is locked until the transaction ends: no key is removed while something is being sealed under it.
+    So secrets can be entered again. Its row is locked until the transaction ends: no key is removed while something is
+    being sealed under it. Raises ``KeyAway``, and ``RingRefused`` where rather this process's ring does not fit.
     """
-    ids = KeyRing.from_settings().ids
-    newest = organisation.keys.select_for_update(no_key=True).order_by("-version").first()
-    if newest is not None and newest.ring_key in ids:
-        return newest
+    keys = KeyRing.from_settings()
+    found = _opened(organisation, keys, _newest(organisation))
+    if found is not None:
+        return found
     hold(Organisation.objects.filter(pk=organisation.pk))  # one of several savers makes it
-    newest = organisation.keys.select_for_update(no_key=True).order_by("-version").first()
+    newest = _newest(organisation)
     getattr(organisation, "_prefetched_objects_cache", {}).pop("keys", None)
-    return newest if newest is not None and newest.ring_key in ids else make_key(organisation)
+    found = _opened(organisation, keys, newest)
+    if found is not None:
+        return found
+    row = make_key(organisation, but=organisation)
+    detail = {"version": row.version, **({"instead_of": newest.version} if newest is not None else {})}
+    record("key.renew", organisation, kind="organisationkey", thing=row.pk, by="catalogue", detail=detail)
+    return SealingKey(row.version, SealedSecrets(ring.opened(keys, row)))
+
+
+def _newest(organisation: Organisation) -> OrganisationKey | None:
+    return organisation.keys.select_for_update(no_key=True).order_by("-version").first()
+
+
+def _opened(organisation: Organisation, keys: KeyRing, row: OrganisationKey | None) -> SealingKey | None:
+    """The key of ``row``; None where it is missing, lost or damaged. Raises ``RingRefused`` and ``KeyAway``."""
+    if row is None:
+        return None
+    try:
+        return SealingKey(row.version, SealedSecrets(ring.opened(keys, row)))
+    except SealError:
+        ring.require_sound(keys, row.ring_key, but=organisation)
+        return None
 
 
 def next_generation(connection: Connection) -> int:
@@ -234,18 +269,8 @@ def _wrapped(key: OrganisationKey) -> organisation_keys.WrappedKey:
 def _sealer(organisation: Organisation, version: int, wrapped: organisation_keys.WrappedKey | None) -> SealedSecrets:
     if wrapped is None:
         raise KeyUnavailable(f"org-{version}")
-    with reaching():
+    with ring.reaching():
         return SealedSecrets(organisation_keys.unwrap(wrapped, KeyRing.from_settings(), organisation.pk, version))
-
-
-@contextmanager
-def reaching() -> Iterator[None]:
-    """Inside, a key of the ring that is kept in a vault which is away is a failure that may pass, not a lock."""
-    try:
-        yield
-    except KeyUnreachable as exc:
-        away.tell(str(exc).rstrip("."))
-        raise KeyAway(str(exc)) from None
 
 
 def _elsewhere(connection: Connection, row: ConnectionSecrets) -> str | None:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from connections.models import Connection, ConnectionSecrets, Event, Organisation, OrganisationKey, StatusCheck
 from connections.sealing import transit
 from connections.sealing.keyring import KeyText, make_entry
-from connections.services import connections, rotation, tenancy, vault
+from connections.services import connections, ring, rotation, tenancy, vault
 from connections.services.connections import Change
 from connections.services.errors import KeyAway
 from connections.services.logs import Seldom
@@ -180,7 +180,7 @@ def test_the_log_says_what_the_vault_did_and_no_secret(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(vault, "away", Seldom(logging.getLogger(vault.__name__)))
+    monkeypatch.setattr(ring, "told", Seldom(logging.getLogger(ring.__name__)))
     with away(engine), caplog.at_level(logging.DEBUG):
         acme.api().patch("connections/warehouse/", {"secrets": {"password": SECOND}})
     assert "did not answer in time" in caplog.text

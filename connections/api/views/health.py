@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
 from connections.sealing.keyring import KeyRing
-from connections.services import walls
+from connections.services import ring, walls
 from connections.services.here import runner_here
 
 
@@ -38,7 +38,14 @@ def _database() -> dict[str, Any]:
 
 
 def _keys() -> dict[str, Any]:
-    return {"count": len(KeyRing.from_settings().ids)}
+    """How many keys the ring has. Not ok where they did not seal the organisations' keys, or the newest was retired."""
+    keys = KeyRing.from_settings()
+    wrong: dict[str, Any] = {}
+    if doubted := ring.glance(keys):
+        wrong["doubted"] = sorted(doubted)
+    if ring.retired(keys.newest):
+        wrong["retired"] = keys.newest
+    return {"count": len(keys.ids), **({"ok": False, **wrong} if wrong else {})}
 
 
 def _runner() -> dict[str, Any]:

@@ -10,10 +10,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from connections.models import Organisation
-from connections.services.errors import Conflict, KeyAway, NotFound
-from connections.services.keys import counting, ending, renewing, rewrapping, verifying
+from connections.sealing.keyring import KeyRing
+from connections.services.errors import Conflict, KeyAway, Locked, NotFound, RingRefused
+from connections.services.keys import counting, damage, ending, renewing, rewrapping, verifying
 from connections.services.keys.rewrapping import Progress
 
+SHOWN = 20
+"""Damaged keys that are named; they are counted all."""
 _WITHOUT_SETTINGS = "To make a key: python -m connections.sealing.keyring ID. It needs no settings."
 
 
@@ -46,6 +49,8 @@ class Command(BaseCommand):
             getattr(self, f"_{verb}")(**options)
         except KeyAway as exc:
             raise CommandError(f"{exc.reason} Run it again when the vault answers.") from None
+        except RingRefused as exc:
+            raise CommandError(f"{exc.reason} Nothing was written.") from None
 
     def _status(self, org: str | None, **options: Any) -> None:
         found = counting.counts(_organisation(org))
@@ -61,6 +66,17 @@ class Command(BaseCommand):
             f"\nSecrets under an older version than their organisation's newest: {found.behind}"
             f"\nSecrets whose organisation key is erased: {found.keyless}"
         )
+        self._tell_damaged(_organisation(org))
+
+    def _tell_damaged(self, organisation: Organisation | None) -> None:
+        """Name what does not open, where no vault must be asked; of a ring that fits nothing, only that."""
+        doubted = damage.doubted(KeyRing.from_settings(), in_vault=False)
+        found = [key for key in damage.damaged(organisation, in_vault=False) if key.kid not in doubted]
+        self.stdout.write(f"Organisation keys that are damaged: {len(found)}")
+        for key in found[:SHOWN]:
+            self.stdout.write(f"  {key}")
+        for sentence in doubted.values():
+            self.stdout.write(sentence)
 
     def _verify(self, org: str | None, batch: int, **options: Any) -> None:
         """Exits with status 1 when something does not open, for whoever runs it at night."""
@@ -70,6 +86,9 @@ class Command(BaseCommand):
             for each in findings:
                 self.stdout.write(f"  {each.organisation}/{each.connection} ({each.slot}): {each.problem}")
             self.stdout.flush()
+        keys = list(damage.damaged(_organisation(org)))
+        for key in keys[:SHOWN]:
+            self.stdout.write(f"  organisation key of {key}: does not open")
         opens = total.pop(verifying.OPENS, 0)
         self.stdout.write(f"{opens} sealed secrets open.")
         if total:
@@ -78,18 +97,31 @@ class Command(BaseCommand):
                 f"{total.total()} do not open where they stand: {told}. Put the key or the rows back from a backup, "
                 "or enter the secrets again: either ends the locked state."
             )
+        if keys:
+            raise CommandError(
+                f"Damaged organisation keys: {len(keys)}. They seal no secret. The next one saved there makes another."
+            )
 
     def _rotate(self, org: str | None, batch: int, dry_run: bool, **options: Any) -> None:
         organisation = _organisation(org)
         self.stdout.write(f"Before: {_counted(organisation)}")
         self._follow("organisation keys", rewrapping.rotate(organisation, batch=batch, dry_run=dry_run), dry_run)
         self.stdout.write(f"After: {_counted(organisation)}")
+        if doubted := damage.doubted(KeyRing.from_settings()):
+            raise CommandError(" ".join(doubted.values()))
 
     def _rekey(self, org: str | None, batch: int, dry_run: bool, **options: Any) -> None:
-        one = _organisation(org)
+        one, refused = _organisation(org), []
         for organisation in [one] if one else Organisation.objects.order_by("pk").iterator():
             self.stdout.write(f"{organisation.slug}:")
-            self._follow("secrets", renewing.rekey(organisation, batch=batch, dry_run=dry_run), dry_run)
+            try:
+                self._follow("secrets", renewing.rekey(organisation, batch=batch, dry_run=dry_run), dry_run)
+            except Locked as exc:
+                refused.append(organisation.slug)
+                told = exc.reason if isinstance(exc, RingRefused) else f"{exc.message} {exc.hint}"
+                self.stderr.write(f"  {organisation.slug} was left as it is: {told}")
+        if refused:
+            raise CommandError(f"Left as they are: {', '.join(refused)}.")
 
     def _retire(self, kid: str, **options: Any) -> None:
         try:
@@ -138,8 +170,9 @@ def _counted(organisation: Organisation | None) -> str:
 
 def _retirable(key: counting.RingKey) -> str:
     if key.organisation_keys:
-        locked = " and are locked" if key.state == "missing" else ""
-        return f"no: {key.organisation_keys} organisation keys need it{locked}"
+        one = key.organisation_keys == 1
+        locked = (" and is locked" if one else " and are locked") if key.state == "missing" else ""
+        return f"no: {key.organisation_keys} organisation {'key needs' if one else 'keys need'} it{locked}"
     return "no: it is the newest" if key.state == "newest" else "yes: 0 need it"
 
 

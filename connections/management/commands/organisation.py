@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from connections.services import tenancy
-from connections.services.errors import CatalogueError, KeyAway
+from connections.services.errors import CatalogueError, KeyAway, RingRefused
 
 
 class Command(BaseCommand):
@@ -30,6 +30,8 @@ class Command(BaseCommand):
             )
         try:
             organisation = tenancy.establish(slug, name, person)
+        except RingRefused as exc:
+            raise CommandError(f"{exc.reason} Nothing was made.") from None
         except CatalogueError as exc:
             raise CommandError(" ".join([p.detail for p in exc.problems] or [exc.message])) from None
         except KeyAway as exc:

@@ -10,6 +10,7 @@ from connections.services.errors import Conflict, NotFound
 from connections.services.keys import counting
 from connections.services.keys.record import record
 from connections.services.locks import hold
+from connections.services.ring import RETIRE
 
 
 def retire(kid: str) -> None:
@@ -22,27 +23,24 @@ def retire(kid: str) -> None:
     if kid not in ring.ids and not needed:
         raise NotFound(ring_key=kid)
     if needed or kid == ring.newest:
-        record("key.retire", kind="ringkey", thing=kid, result="denied", code="conflict", detail={"needed_by": needed})
+        record(RETIRE, kind="ringkey", thing=kid, result="denied", code="conflict", detail={"needed_by": needed})
         raise Conflict(_refusal(kid, needed, ring))
-    record("key.retire", kind="ringkey", thing=kid)
+    record(RETIRE, kind="ringkey", thing=kid)
 
 
 def _refusal(kid: str, needed: int, ring: KeyRing) -> str:
+    keys = "organisation key" if needed == 1 else "organisation keys"
     if kid not in ring.ids:
         return (
-            f"The key {kid} is missing from CATALOG_KEYS and {_keys(needed)} need it. Put it back, or have the secrets "
-            "of those organisations entered again and run: manage.py keys rekey"
+            f"The key {kid} is missing from CATALOG_KEYS and {needed} {keys} {'needs' if needed == 1 else 'need'} it. "
+            "Put it back, or have the secrets of those organisations entered again and run: manage.py keys rekey"
         )
     if kid == ring.newest:
         return (
-            f"The key {kid} is the newest of CATALOG_KEYS, so new keys are sealed under it ({_keys(needed)} are). "
-            "Append another key first."
+            f"The key {kid} is the newest of CATALOG_KEYS, so new keys are sealed under it "
+            f"({needed} {keys} {'is' if needed == 1 else 'are'}). Append another key first."
         )
-    return f"{_keys(needed)} need the key {kid}. Run: manage.py keys rotate"
-
-
-def _keys(count: int) -> str:
-    return f"{count} organisation {'key' if count == 1 else 'keys'}"
+    return f"{needed} {keys} {'needs' if needed == 1 else 'need'} the key {kid}. Run: manage.py keys rotate"
 
 
 def erase(organisation: Organisation) -> int:

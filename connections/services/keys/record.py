@@ -1,4 +1,4 @@
-"""Events of work at the terminal, which no user and no API key did."""
+"""Events of the system: of work at the terminal, and of what the catalogue does by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from connections.models import Event, Organisation
 
 
 def record(
-    action: str, organisation: Organisation | UUID | None = None, *, kind: str, thing: Any, **fields: Any
+    action: str,
+    organisation: Organisation | UUID | None = None,
+    *,
+    kind: str,
+    thing: Any,
+    by: str = "terminal",
+    **fields: Any,
 ) -> Event:
     """Insert one event of the system: the organisation's own, or the platform's when there is none.
 
@@ -19,7 +25,7 @@ def record(
     return Event.objects.create(
         organisation_id=organisation.pk if isinstance(organisation, Organisation) else organisation,
         actor_kind="system",
-        actor_label="terminal",
+        actor_label=by,
         action=action,
         object_kind=kind,
         object_id=str(thing),

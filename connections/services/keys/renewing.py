@@ -7,6 +7,7 @@ key goes when nothing needs it any more. A run that was killed is finished by th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -16,7 +17,7 @@ from connections.sealing import organisation_keys
 from connections.sealing.errors import KeyUnavailable, SealError
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
-from connections.services import vault
+from connections.services import ring, vault
 from connections.services.keys.record import record
 from connections.services.keys.rewrapping import Progress
 from connections.services.keys.swapping import Swap, swap
@@ -33,7 +34,8 @@ def rekey(organisation: Organisation, *, batch: int = BATCH, dry_run: bool = Fal
     """Seal the organisation's secrets under a new data key; yield after each batch.
 
     An organisation without a key, which was erased, gets none. With ``dry_run``, every secret is opened and sealed
-    again under a key that is then forgotten, and nothing is written. Raises ``KeyAway``, before anything is done.
+    again under a key that is then forgotten, and nothing is written. Raises ``KeyAway``, and ``RingRefused`` where
+    CATALOG_KEYS is not what sealed the organisation's keys, both before anything is done.
     """
     if not organisation.keys.exists():
         return
@@ -55,30 +57,33 @@ def _begin(organisation: Organisation) -> tuple[DataKeys, organisation_keys.Orga
     """The keys that open and the newest among them: a new one, unless an earlier run left secrets behind."""
     with transaction.atomic():
         hold(Organisation.objects.filter(pk=organisation.pk))
-        keys = _open_keys(organisation)
-        newest = organisation.keys.order_by("-version").values_list("version", flat=True)[0]
+        keys, newest = _open_keys(organisation)
         if newest not in keys or not _movable(organisation, keys, newest).exists():
             row = vault.make_key(organisation)
-            keys, newest = _open_keys(organisation), row.version
+            keys, newest = _open_keys(organisation)
             record("key.renew", organisation, kind="organisationkey", thing=row.pk, detail={"version": newest})
     return keys, keys[newest]
 
 
 def _trial(organisation: Organisation) -> tuple[DataKeys, organisation_keys.OrganisationKey]:
-    version = organisation.keys.order_by("-version").values_list("version", flat=True)[0] + 1
-    return _open_keys(organisation), organisation_keys.new_organisation_key(organisation.pk, version)
+    ring.require_usable(KeyRing.from_settings())
+    keys, newest = _open_keys(organisation)
+    return keys, organisation_keys.new_organisation_key(organisation.pk, newest + 1)
 
 
-def _open_keys(organisation: Organisation) -> DataKeys:
-    ring, found = KeyRing.from_settings(), {}
-    for row in OrganisationKey.objects.filter(organisation=organisation):
-        wrapped = organisation_keys.WrappedKey(bytes(row.blob), row.ring_key)
-        try:
-            with vault.reaching():
-                found[row.version] = organisation_keys.unwrap(wrapped, ring, organisation.pk, row.version)
-        except SealError:
-            continue
-    return found
+def _open_keys(organisation: Organisation) -> tuple[DataKeys, int]:
+    """The keys that open, and the newest version, which may be lost or damaged. Raises ``KeyAway``.
+
+    Raises ``RingRefused`` where rather CATALOG_KEYS is not what sealed it.
+    """
+    keys, found = KeyRing.from_settings(), {}
+    rows = list(OrganisationKey.objects.filter(organisation=organisation).order_by("version"))
+    for row in rows:
+        with suppress(SealError):
+            found[row.version] = ring.opened(keys, row)
+    if rows[-1].version not in found:
+        ring.require_sound(keys, rows[-1].ring_key)
+    return found, rows[-1].version
 
 
 def _older(organisation: Organisation, target: organisation_keys.OrganisationKey) -> QuerySet[ConnectionSecrets]:

@@ -17,7 +17,7 @@ from connections.models import Organisation, OrganisationKey
 from connections.sealing import organisation_keys
 from connections.sealing.errors import SealError
 from connections.sealing.keyring import KeyRing
-from connections.services import vault
+from connections.services import ring as rings
 from connections.services.keys.record import record
 from connections.services.keys.swapping import Swap, swap
 from connections.services.locks import hold
@@ -47,9 +47,11 @@ def rotate(
     """Re-wrap what is not under the ring's newest key, of all organisations or one; yield after each batch.
 
     With ``dry_run``, every key is opened and sealed again, and nothing is written. Raises ``KeyAway`` at the first key
-    that needs a vault which is away: what was told as moved is, and the next run goes on from there.
+    that needs a vault which is away: what was told as moved is, and the next run goes on from there. Raises
+    ``RingRefused``, before anything is done, where nothing may be sealed under the newest key.
     """
     ring = KeyRing.from_settings()
+    rings.require_usable(ring)
     waiting = OrganisationKey.objects.exclude(ring_key=ring.newest).order_by("pk")
     if organisation is not None:
         waiting = waiting.filter(organisation=organisation)
@@ -68,7 +70,7 @@ def _rewrapped(row: Row, ring: KeyRing) -> Swap | None:
     pk, organisation_id, version, ring_key, blob = row
     wrapped = organisation_keys.WrappedKey(bytes(blob), ring_key)
     try:
-        with vault.reaching():
+        with rings.reaching():
             renewed = organisation_keys.rewrap(wrapped, ring, organisation_id, version)
     except SealError:
         return None

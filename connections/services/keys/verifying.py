@@ -7,17 +7,17 @@ on every page from then on; one that opens again, as after a backup was put back
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
 
-from connections.models import ConnectionSecrets, Organisation
-from connections.sealing import organisation_keys
+from connections.models import ConnectionSecrets, Organisation, OrganisationKey
 from connections.sealing.errors import KeyUnavailable, SealError, Tampered
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
-from connections.services import references, vault
+from connections.services import references, ring, vault
+from connections.services.keys.damage import doubted
 from connections.services.keys.record import record
 
 BATCH = 500
@@ -25,6 +25,9 @@ OPENS = "opens"
 KEY_UNAVAILABLE = "KeyUnavailable"
 NOT_THE_LAST = "not the last saved"
 OTHER_ENDPOINT = "another endpoint"
+DOUBTED = "organisation key or CATALOG_KEYS"
+UNMARKED = (KEY_UNAVAILABLE, DOUBTED)
+"""What says nothing of the row itself: its mark stays as it is."""
 
 Sealers = dict[tuple[object, int], SealedSecrets | str]
 """By organisation and version of its key: what opens secrets, or why nothing does."""
@@ -46,9 +49,10 @@ def verify(
     """Open all sealed secrets, or one organisation's; after each batch, its counts by problem and what was found.
 
     Runs beside everything else: a row is marked only if it still is what was opened. Raises ``KeyAway`` when a vault
-    that has keys is away: that tells nothing of the rows.
+    that has keys is away, and ``RingRefused`` when CATALOG_KEYS opens no organisation key: neither tells of the rows.
     """
-    ring = KeyRing.from_settings()
+    keys = KeyRing.from_settings()
+    doubts = _doubts(keys)
     sealers: Sealers = {}
     rows = ConnectionSecrets.objects.select_related("connection", "organisation").order_by("pk")
     if organisation is not None:
@@ -56,7 +60,7 @@ def verify(
     total: Counter[str] = Counter()
     found = list(rows[:batch])
     while found:
-        judged = [(row, _judge(row, ring, sealers)) for row in found]
+        judged = [(row, _judge(row, keys, doubts, sealers)) for row in found]
         _mark(judged)
         counts = Counter(problem for _, problem in judged)
         total += counts
@@ -65,8 +69,18 @@ def verify(
     _tell(organisation, total)
 
 
-def _judge(row: ConnectionSecrets, ring: KeyRing, sealers: Sealers) -> str:
-    sealer = _sealer(row, ring, sealers)
+def _doubts(keys: KeyRing) -> Collection[str]:
+    """Keys of the ring that open nothing, beside others that do. Raises ``RingRefused`` where there are no others."""
+    found = doubted(keys)
+    if found and {*OrganisationKey.objects.filter(ring_key__in=keys.ids).values_list("ring_key", flat=True)} <= {
+        *found
+    }:
+        raise ring.refused(" ".join(found.values()))
+    return found
+
+
+def _judge(row: ConnectionSecrets, keys: KeyRing, doubts: Collection[str], sealers: Sealers) -> str:
+    sealer = _sealer(row, keys, doubts, sealers)
     if isinstance(sealer, str):
         return sealer
     try:
@@ -76,25 +90,23 @@ def _judge(row: ConnectionSecrets, ring: KeyRing, sealers: Sealers) -> str:
     return _misplaced(row)
 
 
-def _sealer(row: ConnectionSecrets, ring: KeyRing, sealers: Sealers) -> SealedSecrets | str:
+def _sealer(row: ConnectionSecrets, keys: KeyRing, doubts: Collection[str], sealers: Sealers) -> SealedSecrets | str:
     name = (row.organisation_id, row.key_version)
     if name not in sealers:
-        sealers[name] = _opened_key(row, ring)
+        sealers[name] = _opened_key(row, keys, doubts)
     return sealers[name]
 
 
-def _opened_key(row: ConnectionSecrets, ring: KeyRing) -> SealedSecrets | str:
+def _opened_key(row: ConnectionSecrets, keys: KeyRing, doubts: Collection[str]) -> SealedSecrets | str:
     key = row.organisation.keys.filter(version=row.key_version).first()
     if key is None:
         return KEY_UNAVAILABLE
-    wrapped = organisation_keys.WrappedKey(bytes(key.blob), key.ring_key)
     try:
-        with vault.reaching():
-            return SealedSecrets(organisation_keys.unwrap(wrapped, ring, row.organisation_id, row.key_version))
+        return SealedSecrets(ring.opened(keys, key))
     except KeyUnavailable:
         return KEY_UNAVAILABLE
-    except SealError:
-        return Tampered.__name__  # of the key: with it, every secret it seals
+    except SealError:  # of the key: with it, every secret it seals
+        return DOUBTED if key.ring_key in doubts else Tampered.__name__
 
 
 def _place(row: ConnectionSecrets) -> SecretsPlace:
@@ -120,7 +132,7 @@ def _mark(judged: list[tuple[ConnectionSecrets, str]]) -> None:
     """Note on each row why it does not open. A key that is missing, or a wrong place, show without a mark."""
     for row, problem in judged:
         mark = "" if problem in (OPENS, NOT_THE_LAST, OTHER_ENDPOINT) else problem
-        if problem != KEY_UNAVAILABLE and row.problem != mark:
+        if problem not in UNMARKED and row.problem != mark:
             same = ConnectionSecrets.objects.filter(pk=row.pk, generation=row.generation, key_version=row.key_version)
             same.filter(problem=row.problem).update(problem=mark[:32])
 
