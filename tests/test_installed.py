@@ -51,6 +51,7 @@ def test_an_installed_catalogue_has_its_templates_and_shows_pages(installed: Pat
         "PYTHONPATH": str(installed),
         "DJANGO_SETTINGS_MODULE": "catalog_project.settings",
         "CATALOG_ENV": "development",
+        "CATALOG_ALLOWED_HOSTS": "localhost",
         "CATALOG_SECRET_KEY": secrets.token_hex(32),
         "CATALOG_KEYS": "k1:" + "A" * 43 + "=",
         "DATABASE_URL": "sqlite://:memory:",
