@@ -19,10 +19,11 @@ import pytest
 
 from connections.adapters.egress import EgressPolicy
 from connections.adapters.errors import AdapterError
+from connections.adapters.limits import Budget
 from connections.adapters.registry import discover
 from connections.runner import realms
 from connections.runner.frames import Kind
-from connections.runner.isolation import MOST_THREADS
+from connections.runner.isolation import MEMORY_FLOOR, MOST_THREADS, SPARE_MEMORY
 from connections.runner.processes import IDLE_DESCRIPTORS, IDLE_THREADS
 from connections.runner.supervisor import LocalRunner
 from tests.hostile.attack import GRACE, SECRET, Outcome, attack
@@ -58,13 +59,14 @@ class World:
     pids: dict[str, int] = field(default_factory=dict)
     pid: int = 0
 
-    def attack(self, do: str, *, timeout: float = 10, **given: Any) -> Outcome:
+    def attack(self, do: str, *, timeout: float = 10, budget: Budget | None = None, **given: Any) -> Outcome:
         return attack(
             self.runner,
             self.source,
             {"password": SECRET},
             {"do": do, "given": given},
             timeout=timeout,
+            budget=budget,
             root=str(self.root),
             egress=EgressPolicy().as_dict(),
             limit=10_000,
@@ -218,9 +220,11 @@ def test_threads_without_end_leave_the_others_theirs(world: World):
 
 
 def test_hoarding_memory_ends_at_the_budget(world: World):
-    outcome = world.attack("hoard")
+    outcome = world.attack("hoard", budget=Budget(memory_bytes=MEMORY_FLOOR))
     assert outcome.code == "too_large"
-    assert gone(int(dict(rows(outcome))["pid"]), GRACE)
+    found = dict(rows(outcome))
+    assert int(found["hoarded"].removeprefix("got ")) < MEMORY_FLOOR + SPARE_MEMORY
+    assert gone(int(found["pid"]), GRACE)
 
 
 def test_memory_that_is_no_data_to_the_kernel_is_capped_too(world: World):
