@@ -1,7 +1,6 @@
 """Lying MySQL servers: each costs one preview its time, and no file, password or byte of anything else."""
 
 import hashlib
-import ssl
 import struct
 from contextlib import closing
 from typing import Any
@@ -531,16 +530,6 @@ def test_a_certificate_that_cannot_be_verified_ends_the_login(runner, authority:
             assert outcome.code == "tls", outcome.told
     assert b"someone" not in liar.heard
     assert_unsaid(liar.heard)
-
-
-def test_old_tls_is_refused(runner, authority: Authority):
-    context = server_context(authority.server(*NAMES))
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    with Liar(my.asking(my.OK, context=context)) as liar:
-        for mode in ("require", "verify-full"):
-            settings = at(liar.port, tls={"mode": mode, "ca": authority.certificate})
-            assert attack(runner, "mysql", settings, QUERY).code == "tls"
 
 
 @pytest.mark.parametrize("operation", ["preview", "check"])

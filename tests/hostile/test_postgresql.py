@@ -503,19 +503,6 @@ def test_a_certificate_that_cannot_be_verified_ends_the_login(runner, authority:
     assert_unsaid(liar.heard)
 
 
-def test_old_tls_is_refused(runner, authority: Authority):
-    import ssl
-
-    context = server_context(authority.server(*NAMES))
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    with Liar(pg.asking(pg.authentication(3), context=context)) as liar:
-        for mode in ("require", "verify-full"):
-            settings = at(liar.port, password=SECRET, tls={"mode": mode, "ca": authority.certificate})
-            assert attack(runner, "postgresql", settings, QUERY).code == "tls"
-    assert_unsaid(liar.heard)
-
-
 def test_a_handshake_that_stalls_ends_in_time(runner):
     def script(wire: Wire):
         wire.read(8)

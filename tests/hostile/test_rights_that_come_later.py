@@ -34,9 +34,10 @@ class Server:
     def __post_init__(self) -> None:
         self.answer = lambda: self.reader
 
-    def open(self, liar: Liar, **allowed: bool) -> ServerAdapter[Any]:
+    def open(self, liar: Liar, *, allow_unsafe_roles: bool = False) -> ServerAdapter[Any]:
         settings = {"host": "127.0.0.1", "port": liar.port, "database": "d", "user": "u", "tls": {"mode": "disable"}}
-        return self.adapter(self.config(**settings), Environment(EgressPolicy(loopback=True), **allowed))
+        environment = Environment(EgressPolicy(loopback=True), allow_unsafe_roles=allow_unsafe_roles)
+        return self.adapter(self.config(**settings), environment)
 
     def asked(self, liar: Liar) -> int:
         return liar.heard.count(self.question)

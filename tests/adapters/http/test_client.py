@@ -3,7 +3,6 @@
 import gzip
 import logging
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from connections.adapters import tls
 from connections.adapters.egress import EgressPolicy, Opening
 from connections.adapters.errors import (
     AdapterError,
@@ -28,7 +28,8 @@ from connections.adapters.errors import (
 from connections.adapters.limits import Deadline
 from tests.adapters.http.support import Preview, check, closed_port, connect, once
 from tests.servers.authority import LOOPBACK, Authority
-from tests.servers.http import TOKEN, OrderAPI, RawServer, Reply, drip, read_request, server_context
+from tests.servers.http import TOKEN, OrderAPI, RawServer, Reply, drip, read_request
+from tests.servers.tls import loose_ssl, old_context
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -389,11 +390,9 @@ def test_https_to_a_server_without_tls_is_a_tls_error(api):
         Preview(connect(api.url.replace("http:", "https:")), {"path": "me"})
 
 
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")
-def test_old_tls_is_refused(authority):
-    context = server_context(authority.server(*LOOPBACK))
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    context.set_ciphers("ALL:@SECLEVEL=0")
+def test_old_tls_is_refused_though_the_library_would_speak_it(authority, monkeypatch):
+    monkeypatch.setattr(tls, "ssl", loose_ssl)
+    context = old_context(authority.server(*LOOPBACK))
     with RawServer(answering(b""), context) as server, pytest.raises(TLSError):
         Preview(connect(server.url, tls={"ca": authority.certificate}), {})
 
