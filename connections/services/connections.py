@@ -14,6 +14,7 @@ from django.utils.text import slugify
 
 from connections.models import Connection, Role
 from connections.services import (
+    counters,
     drafts,
     events,
     expiry,
@@ -189,7 +190,7 @@ def update(
         if changes.keys() & {"config", "secrets", "probe"}:
             detail = slots.settled(row, detail, secrets_changed="secrets" in changes)
         if changes:
-            row.version += 1
+            row.version = counters.after(row.version)
             row.save(update_fields=[*plain, "version", "updated_at"])  # what cannot be read stays as it is
             if "config" in changes:
                 revisions.write(actor, row)
@@ -284,7 +285,7 @@ def _apply(row: Connection, draft: Draft) -> dict[str, Any]:
         changes |= references.moved(vault.references_of(row), references.column(draft.secrets))
     if not changes:
         return {}
-    row.access_version += 1
+    row.access_version = counters.after(row.access_version)
     row.status_ok, row.status_code, row.status_at = None, "", None
     row.save()
     sealed_for = (stored.fingerprint if (stored := vault.current(row)) else "") or ""
@@ -298,7 +299,7 @@ def _set_pause(actor: Actor, connection: Connection, *, reason: str | None, acti
         row = Connection.objects.select_for_update().get(pk=connection.pk)
         row.paused_at = timezone.now() if reason is not None else None
         row.paused_reason = reason or ""
-        row.version += 1
+        row.version = counters.after(row.version)
         row.save(update_fields=["paused_at", "paused_reason", "version", "updated_at"])
         events.record(actor, action, row, detail={"reason": reason} if reason else {})
         standing.watch.doubt()

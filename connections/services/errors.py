@@ -109,6 +109,12 @@ class Unresolved(Locked):
         }
 
 
+class UsedUp(Locked):
+    """A counter in a row is at its end, so what it counts cannot change any more."""
+
+    title = "Row cannot be changed"
+
+
 class RingRefused(Locked):
     """This process's CATALOG_KEYS are not those that sealed what is stored, or end with a retired key.
 

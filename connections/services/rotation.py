@@ -20,6 +20,7 @@ from connections.adapters.schema import Nested
 from connections.models import Connection, ConnectionSecrets, Role, Slot
 from connections.services import (
     connections,
+    counters,
     drafts,
     events,
     references,
@@ -179,7 +180,7 @@ def _make_current(
             raise VersionConflict("Somebody changed these secrets meanwhile. Load the connection again.")
         before, before_places = vault.names(row), vault.references_of(row)
         dropped = slots.make_current(row, Slot(judged.slot), kept_until=kept_until)
-        row.access_version += 1
+        row.access_version = counters.after(row.access_version)
         row.status_ok, row.status_code, row.status_at = None, "", None
         detail: dict[str, Any] = {"dropped": dropped} if dropped else {}
         if vault.find(row, Slot.PREVIOUS) is not None and kept_until is not None:
@@ -206,7 +207,7 @@ def _saved(
     moved: dict[str, Any] | None = None,
 ) -> None:
     """Save a row whose secrets were changed, as a version of its own, with the event that tells it."""
-    row.version += 1
+    row.version = counters.after(row.version)
     row.save(update_fields=["version", "access_version", "status_ok", "status_code", "status_at", "updated_at"])
     changes = {**({"secrets": secrets} if secrets else {}), **(moved or {})}
     events.record(actor, action, row, changes=changes, detail=detail)

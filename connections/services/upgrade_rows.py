@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from connections.adapters.registry import registry
 from connections.models import Connection, Organisation, Slot
-from connections.services import drafts, events, expiry, revisions, slots, sources, upgrading, vault
+from connections.services import counters, drafts, events, expiry, revisions, slots, sources, upgrading, vault
 from connections.services.actor import Actor
 from connections.services.errors import ConfigOutdated, Locked, VersionConflict
 from connections.services.keys.record import record
@@ -60,6 +60,7 @@ def upgrade(row: Connection) -> dict[str, Any] | None:
         return None
     if found := drafts.outdated(adapter, row):
         raise ConfigOutdated("The stored settings do not fit this source, upgraded or not.", problems=found)
+    versions = counters.after(row.version), counters.after(row.access_version)
     key = vault.sealing_key(row.organisation) if row.secrets_rows.exists() else None
     opened = [(each, _opened(row, Slot(each.slot))) for each in row.secrets_rows.select_for_update()]
     slots.drop(row, *(Slot(each.slot) for each, secrets in opened if secrets is None))
@@ -71,8 +72,7 @@ def upgrade(row: Connection) -> dict[str, Any] | None:
     revisions.write_first(row)
     row.config, row.probe = upgrading.config(row), upgrading.probe(row)
     row.schema_version = adapter.config_class.schema_version
-    row.version += 1
-    row.access_version += 1
+    row.version, row.access_version = versions
     row.save(update_fields=["config", "probe", "schema_version", "version", "access_version", "updated_at"])
     for each, secrets in opened:
         if secrets is not None and key is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import orjson
@@ -22,8 +23,8 @@ from connections.sealing.errors import KeyUnavailable, SealError
 from connections.sealing.fingerprint import endpoint_fingerprint
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
-from connections.services import references, ring, sources, upgrading
-from connections.services.errors import Locked
+from connections.services import counters, references, ring, sources, upgrading
+from connections.services.errors import Locked, UsedUp
 from connections.services.keys.record import record
 from connections.services.locks import hold
 
@@ -57,13 +58,20 @@ def new_key(
 
 
 def make_key(organisation: Organisation, *, but: Organisation | None = None) -> OrganisationKey:
-    """Give an organisation its next data key. Raises as ``new_key``.
+    """Give an organisation its next data key. Raises as ``new_key``, and ``UsedUp``.
 
     The version is new to its secrets too: after an erasure, no old blob looks as if the new key had sealed it.
     """
     held = organisation.keys.aggregate(newest=Max("version"))["newest"] or 0
-    named = ConnectionSecrets.objects.filter(organisation=organisation).aggregate(newest=Max("key_version"))["newest"]
-    row = new_key(organisation, max(held, named or 0, organisation_keys.FIRST_VERSION - 1) + 1, but=but)
+    later = ConnectionSecrets.objects.filter(organisation=organisation, key_version__gt=held)
+    named = {*later.values_list("key_version", flat=True)}
+    version = next(number for number in count(held + 1) if number not in named)
+    if version > counters.LAST:
+        raise UsedUp(
+            "A data key of this organisation was changed outside the catalogue: its version is the last there can be.",
+            hint="Nothing was stored. Tell the platform's operators: the row must be mended, or the keys erased.",
+        )
+    row = new_key(organisation, version, but=but)
     row.save(force_insert=True)
     return row
 
@@ -235,9 +243,9 @@ def _opened(organisation: Organisation, keys: KeyRing, row: OrganisationKey | No
 
 
 def next_generation(connection: Connection) -> int:
-    """A generation above all that the connection's rows have or had."""
+    """A generation above all that the connection's rows have or had. Raises ``UsedUp``."""
     used = connection.secrets_rows.order_by("-generation").values_list("generation", flat=True).first() or 0
-    return max(used, connection.secrets_generation, connection.staged_generation) + 1
+    return counters.after(max(used, connection.secrets_generation, connection.staged_generation))
 
 
 def _with_key(

@@ -120,8 +120,10 @@ class Command(BaseCommand):
                 refused.append(organisation.slug)
                 told = exc.reason if isinstance(exc, RingRefused) else f"{exc.message} {exc.hint}"
                 self.stderr.write(f"  {organisation.slug} was left as it is: {told}")
+            else:
+                refused += [organisation.slug] if renewing.keyless(organisation) else []
         if refused:
-            raise CommandError(f"Left as they are: {', '.join(refused)}.")
+            raise CommandError(f"Left as they are, or in part: {', '.join(refused)}.")
 
     def _retire(self, kid: str, **options: Any) -> None:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 
 from connections.models import Connection, ConnectionSecrets, Organisation, OrganisationKey
 from connections.sealing import organisation_keys
@@ -40,9 +40,11 @@ def rekey(organisation: Organisation, *, batch: int = BATCH, dry_run: bool = Fal
     if not organisation.keys.exists():
         return
     keys, target = _trial(organisation) if dry_run else _begin(organisation)
-    total = Progress()
+    total, apart = Progress(), keyless(organisation)
+    if apart:
+        yield Progress(locked=apart)
     for _ in range(PASSES):
-        left = 0
+        left = apart
         for rows in _batches(_older(organisation, target), batch):
             swaps = _resealed(organisation, rows, keys, target)
             moved = len(swaps) if dry_run else _store(organisation, target, rows, swaps)
@@ -88,6 +90,12 @@ def _open_keys(organisation: Organisation) -> tuple[DataKeys, int]:
 
 def _older(organisation: Organisation, target: organisation_keys.OrganisationKey) -> QuerySet[ConnectionSecrets]:
     return ConnectionSecrets.objects.filter(organisation=organisation, key_version__lt=target.version)
+
+
+def keyless(organisation: Organisation) -> int:
+    """How many secrets name a version later than any key has: their rows were edited, and nothing opens them."""
+    newest = organisation.keys.order_by("-version").values("version")[:1]
+    return ConnectionSecrets.objects.filter(organisation=organisation, key_version__gt=Subquery(newest)).count()
 
 
 def _movable(organisation: Organisation, keys: DataKeys, newest: int) -> QuerySet[ConnectionSecrets]:
