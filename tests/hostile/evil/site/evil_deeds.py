@@ -117,7 +117,12 @@ def memory(given: Given) -> Deeds:
     """Look for a word in all that this process has: what it was forked from had better not know it."""
     word = bytes(reversed(given["drow"].encode()))  # never whole in what was sent here
     found = 0
-    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb") as content:
+    try:
+        pages = open("/proc/self/mem", "rb")  # noqa: SIM115
+    except PermissionError as exc:
+        yield "memory", type(exc).__name__
+        return
+    with open("/proc/self/maps") as maps, pages as content:
         for line in maps:
             first, last = (int(each, 16) for each in line.split()[0].split("-"))
             if line.split()[1][0] != "r" or "[v" in line:
