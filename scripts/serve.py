@@ -112,7 +112,8 @@ def _manage(*arguments: str) -> None:
 
 def _start_web_server(host: str, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
-    command += ["--workers", "1", "--blocking-threads", "32", "--no-ws", "--log-level", "error"]
+    command += ["--workers", "1", "--blocking-threads", "32", "--no-ws", "--http", "1"]
+    command += ["--log-level", "error"]
     # A session of its own: a Ctrl-C in the terminal is for this process, which stops the others in order.
     return subprocess.Popen(
         [*command, "catalog_project.wsgi:application"],
