@@ -6,7 +6,8 @@ clear), for the endpoint and for discriminated settings are here and nowhere els
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from connections.services.errors import ConfigOutdated, Invalid, Locked, Reentry
 from connections.services.sources import AdapterClass
 
 MAX_CONFIG_BYTES = 64 * 1024
+MAX_SECRETS_BYTES = 64 * 1024
 MAX_DEPTH = 8
 
 
@@ -227,8 +229,26 @@ def _validated(
         settings, more = _validate(model, schema.join(config, values), found)
     if settings is None:
         raise Invalid.of([*found, *more])
-    plain, sealed = schema.split(settings)
-    return plain, references.replaced(sealed, kept_elsewhere)
+    plain, revealed = schema.split(settings)
+    sealed = references.replaced(revealed, kept_elsewhere)
+    if oversized := [*_oversized(plain, references.sealable(sealed))]:
+        raise Invalid.of(oversized)
+    return plain, sealed
+
+
+def _oversized(plain: Nested, sealed: Nested) -> Iterator[Problem]:
+    """What is too large to be stored: the config, or the secrets, of which the longest is pointed at."""
+    if _size(plain) > MAX_CONFIG_BYTES:
+        yield Problem("/config", "too_large", f"The settings are over {MAX_CONFIG_BYTES // 1024} KB.")
+    if _size(sealed) > MAX_SECRETS_BYTES:
+        longest = max(schema.paths(sealed), key=lambda path: len(str(schema.get(sealed, path))))
+        text = f"The secrets are over {MAX_SECRETS_BYTES // 1024} KB together, and this one is the longest."
+        yield Problem(pointer("/secrets", longest), "too_large", text)
+
+
+def _size(nested: Nested) -> int:
+    """Bytes of ``nested`` as compact JSON in UTF-8."""
+    return len(json.dumps(nested, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
 
 
 def _validate(model: type[BaseModel], whole: Nested, found: list[Problem]) -> tuple[BaseModel | None, list[Problem]]:
@@ -240,8 +260,6 @@ def _validate(model: type[BaseModel], whole: Nested, found: list[Problem]) -> tu
         known |= {place.replace("/secrets", "/config", 1) for place in known if place.startswith("/secrets")}
         more = schema.problems(exc, model, config="/config", secrets="/secrets")
         return None, [problem for problem in more if problem.pointer not in known]
-    if not found and len(settings.model_dump_json()) > MAX_CONFIG_BYTES:
-        return None, [Problem("/config", "too_large", f"The settings are over {MAX_CONFIG_BYTES // 1024} KB.")]
     return (None, []) if found else (settings, [])
 
 

@@ -15,6 +15,7 @@ from connections.services import connections, state, tenancy, vault
 from connections.services.connections import Change
 from connections.services.errors import Conflict, Locked, NotFound
 from connections.services.keys import counting, ending, renewing, rewrapping, verifying
+from connections.services.keys.batches import batches
 from connections.services.keys.swapping import Swap, swap
 from tests.catalogue import CANARY, Tenant
 
@@ -332,3 +333,14 @@ def test_the_command_that_verifies_fails_when_something_does_not_open(acme: Tena
     with pytest.raises(CommandError, match="1 do not open where they stand: 1 UnknownFormat"):
         call_command("keys", "verify", "--org", acme.organisation.slug, "--batch", "1")
     assert "acme/warehouse (current): UnknownFormat" in capsys.readouterr().out
+
+
+def test_a_batch_holds_a_bounded_number_of_rows_and_of_bytes(acme: Tenant):
+    for number in range(6):
+        make(acme, f"Warehouse {number}")
+    for size, row in zip((100, 200, 900, 300, 300, 300), ConnectionSecrets.objects.order_by("pk"), strict=True):
+        ConnectionSecrets.objects.filter(pk=row.pk).update(blob=bytes(size))
+    rows = ConnectionSecrets.objects.all()
+    sizes = [[len(row.blob) for row in some] for some in batches(rows, 2, most=600)]
+    assert sizes == [[100, 200], [900], [300, 300], [300]]
+    assert [len(some) for some in batches(rows, 4)] == [4, 2]

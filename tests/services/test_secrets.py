@@ -216,3 +216,26 @@ def test_unknown_settings_are_named_and_nothing_is_saved(acme: Tenant) -> None:
         connections.create(acme.actor(), "postgresql", Change(name="X", config={**CONFIG, "sslrootcert": "/x"}))
     assert [(p.pointer, p.code) for p in caught.value.problems] == [("/config/sslrootcert", "unknown")]
     assert not Connection.objects.exists()
+
+
+@pytest.mark.parametrize("character", ["x", "é", "😀"])
+def test_secrets_over_64_kb_are_refused_by_their_own_size(acme: Tenant, character: str) -> None:
+    fits = character * ((drafts.MAX_SECRETS_BYTES - 100) // len(character.encode()))
+    over = character * (drafts.MAX_SECRETS_BYTES // len(character.encode()))
+    row = connections.create(acme.actor(), "postgresql", Change(name="X", config=CONFIG, secrets={"password": fits}))
+    assert stored(row) == {"password": fits}
+    with pytest.raises(Invalid) as caught:
+        update(acme, row, secrets={"password": over})
+    assert [(p.pointer, p.code) for p in caught.value.problems] == [("/secrets/password", "too_large")]
+    answer = acme.api("editor")(
+        "POST", "connections/", {"name": "Y", "source": "postgresql", "config": CONFIG, "secrets": {"password": over}}
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/secrets/password")
+    assert character * 10 not in answer.content.decode()
+
+
+def test_settings_over_64_kb_are_refused_without_their_secrets(acme: Tenant) -> None:
+    config = {"base_url": "https://a.example", "headers": {f"x-{number}": "y" * 8000 for number in range(9)}}
+    with pytest.raises(Invalid) as caught:
+        connections.create(acme.actor(), "http_api", Change(name="X", config=config))
+    assert [(p.pointer, p.code) for p in caught.value.problems] == [("/config", "too_large")]

@@ -18,6 +18,7 @@ from connections.sealing.errors import KeyUnavailable, SealError
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
 from connections.services import ring, vault
+from connections.services.keys.batches import batches
 from connections.services.keys.record import record
 from connections.services.keys.rewrapping import Progress
 from connections.services.keys.swapping import Swap, swap
@@ -45,7 +46,7 @@ def rekey(organisation: Organisation, *, batch: int = BATCH, dry_run: bool = Fal
         yield Progress(locked=apart)
     for _ in range(PASSES):
         left = apart
-        for rows in _batches(_older(organisation, target), batch):
+        for rows in batches(_older(organisation, target), batch):
             swaps = _resealed(organisation, rows, keys, target)
             moved = len(swaps) if dry_run else _store(organisation, target, rows, swaps)
             left += len(rows) - len(swaps)
@@ -102,14 +103,6 @@ def _movable(organisation: Organisation, keys: DataKeys, newest: int) -> QuerySe
     """Secrets under an older key that opens; not those that are known to be spoilt."""
     older = [version for version in keys if version < newest]
     return ConnectionSecrets.objects.filter(organisation=organisation, key_version__in=older, problem="")
-
-
-def _batches(rows: QuerySet[ConnectionSecrets], size: int) -> Iterator[list[ConnectionSecrets]]:
-    rows = rows.order_by("pk")
-    found = list(rows[:size])
-    while found:
-        yield found
-        found = list(rows.filter(pk__gt=found[-1].pk)[:size])
 
 
 def _resealed(

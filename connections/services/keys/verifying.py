@@ -17,6 +17,7 @@ from connections.sealing.errors import KeyUnavailable, SealError, Tampered
 from connections.sealing.keyring import KeyRing
 from connections.sealing.secrets import SealedSecrets, SecretsPlace
 from connections.services import references, ring, vault
+from connections.services.keys.batches import batches
 from connections.services.keys.damage import doubted
 from connections.services.keys.record import record
 
@@ -54,18 +55,16 @@ def verify(
     keys = KeyRing.from_settings()
     doubts = _doubts(keys)
     sealers: Sealers = {}
-    rows = ConnectionSecrets.objects.select_related("connection", "organisation").order_by("pk")
+    rows = ConnectionSecrets.objects.select_related("connection", "organisation")
     if organisation is not None:
         rows = rows.filter(organisation=organisation)
     total: Counter[str] = Counter()
-    found = list(rows[:batch])
-    while found:
+    for found in batches(rows, batch):
         judged = [(row, _judge(row, keys, doubts, sealers)) for row in found]
         _mark(judged)
         counts = Counter(problem for _, problem in judged)
         total += counts
         yield counts, [_finding(row, problem) for row, problem in judged if problem != OPENS]
-        found = list(rows.filter(pk__gt=found[-1].pk)[:batch])
     _tell(organisation, total)
 
 
