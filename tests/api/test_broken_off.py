@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,15 +47,14 @@ class Served:
     key: str
     pid: int
 
-    def export(self, format_: str, sql: str, rid: str = "", **body: Any) -> bytes:
-        """A whole export. Raises httpx's TransportError when it is broken off."""
+    def export(self, format_: str, sql: str, begun: Callable[[str], object] = bool, **body: Any) -> bytes:
+        """A whole export; ``begun`` is told its request's id. Raises httpx's TransportError when it is broken off."""
         headers = {"Authorization": f"Bearer {self.key}", "X-Forwarded-For": "192.0.2.7"}
-        if rid:
-            headers["X-Request-ID"] = rid
         url = f"{self.url}{PATH}?format={format_}"
         sent = {"query": {"sql": sql}, "limit": 100_000, **body}
         with httpx.stream("POST", url, json=sent, headers=headers, timeout=SECONDS) as answer:
             assert answer.status_code == 200
+            begun(answer.headers["X-Request-ID"])
             return b"".join(answer.iter_bytes())
 
 
@@ -75,15 +73,15 @@ def failing(served: Served, format_: str) -> bytes:
 
 
 def late(served: Served, format_: str) -> bytes:
-    return served.export(format_, SLOW, timeout=2)
+    return served.export(format_, SLOW, timeout=4)
 
 
 def cancelled(served: Served, format_: str) -> bytes:
-    rid = f"cancelled-midway-{format_}"
-    url = f"{served.url}/api/v1/orgs/acme/previews/{rid}/"
-    cancel = lambda: httpx.delete(url, headers={"Authorization": f"Bearer {served.key}"})  # noqa: E731
-    threading.Timer(2, cancel).start()
-    return served.export(format_, SLOW, rid)
+    def cancel(rid: str) -> None:
+        url = f"{served.url}/api/v1/orgs/acme/previews/{rid}/"
+        assert httpx.delete(url, headers={"Authorization": f"Bearer {served.key}"}).status_code == 204
+
+    return served.export(format_, SLOW, cancel)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
