@@ -77,7 +77,7 @@ class _Comparison:
             yield f"{place}: changed in a way that cannot be judged ({', '.join(sorted(odd))})."
 
     def _marks(self, place: str, old: Schema, new: Schema) -> Iterator[str]:
-        if _secret(old) != _secret(new):
+        if _secret(old) != _secret(new) and not (_is_null(old) or _is_null(new)):
             yield f"{place}: {'is a secret now' if _secret(new) else 'is no secret any more'}."
         elif old.get("endpoint") != new.get("endpoint") and not _secret(new):
             now = "does not decide" if new.get("endpoint") is False else "decides"
@@ -170,6 +170,11 @@ def _choices(schema: Schema) -> list[Schema]:
 
 def _secret(schema: Schema) -> bool:
     return any(choice.get("writeOnly") is True for choice in _choices(schema))
+
+
+def _is_null(schema: Schema) -> bool:
+    """Whether it is the alternative of no value, which is neither secret nor plain."""
+    return _types(schema) == {"null"}
 
 
 def _types(schema: Schema) -> set[str]:

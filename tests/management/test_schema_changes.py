@@ -134,6 +134,12 @@ def test_what_may_not_fit_is_told_with_its_place(changed: dict[str, Any], told: 
     assert any(told in sentence for sentence in found), found
 
 
+def test_what_always_was_a_secret_is_not_told_to_be_one_now() -> None:
+    found = judged(token=(SecretStr, ...))
+    assert "config.token: must be given now." in found
+    assert not [sentence for sentence in found if "secret" in sentence]
+
+
 def test_queries_are_watched_like_settings() -> None:
     old, new = adapter_of(OLD), adapter_of(OLD, query={"path": (str, ...)})
     found = differences(snapshots.of(old), snapshots.of(new))
