@@ -68,7 +68,7 @@ class Nothing(Adapter[Config, Query]):
 
 
 def test_a_plug_in_without_the_hooks_refuses_before_it_connects() -> None:
-    nothing = Nothing(Config(), Environment(EgressPolicy()))
+    nothing = Nothing(Config.model_validate({}), Environment(EgressPolicy()))
     assert json.dumps(Nothing.capabilities()) == '["preview", "describe"]'
     with pytest.raises(InvalidError, match="The source Nothing lists no tables"):
         list(nothing.tables("", Deadline.after(5)))

@@ -9,9 +9,11 @@ A pytest plugin, for packages that bring sources. In their ``conftest.py`` and i
         query = {"sql": "select 1"}
 
 It looks at answers and headers of every route of the API and of every page of the admin, also of failures with DEBUG
-on, at exports, logs of all libraries at DEBUG, standard output and error, jobs, every table, ``dumpdata``, sessions,
-caches, temporary files, and command lines and environments of processes; for the secret as it is, URL-quoted, in
-base64, as hex, JSON-escaped. It needs the extra ``testing``, pytest-django, and a database that tests may use.
+on, at rotations and restores that succeed, what superusers see on a visit, exports, what commands print, logs of all
+libraries at DEBUG, standard output and error, jobs, every table, ``dumpdata``, sessions, caches, temporary files, and
+command lines and environments of processes; for the secret as it is, URL-quoted, in base64, as hex, JSON-escaped.
+A door that must open and does not fails, too. It needs the extra ``testing``, pytest-django, the source's driver, and a
+database that tests may use.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from connections.models import Connection
 from connections.services import connections, vault
 from connections.services.connections import Change
 from connections.testing.emptying import emptied_with_the_rest
-from connections.testing.leaks import places
+from connections.testing.leaks import commands, places, walks
 from connections.testing.leaks.canaries import Canaries
 from connections.testing.leaks.doors import Doors
 from connections.testing.leaks.listening import Listener, listening, looking_at_jobs
@@ -95,18 +97,22 @@ class SourceLeaks:
     def test_no_secret_comes_out_of_a_door_or_stays_behind(self, leak_hunt: Hunt, leaking_source: str) -> None:
         adapter = registry[leaking_source]
         stored: set[tuple[str, ...]] = set()
+        typed = False
         for config, secrets in variants(adapter.config_class, leak_hunt.canaries, {**NOWHERE, **self.settings}):
             doors = Doors(leak_hunt.tenant, leak_hunt.canaries, adapter, config, secrets, self.query)
             slug = doors.api()
             if slug is not None:
                 if not stored:
                     doors.every_route(slug)
+                    walks.all_of(doors, slug)
                 row = connections.get(leak_hunt.tenant.actor, slug)
                 stored |= {tuple(name.split(".")) for name in vault.names(row)}
                 leak_hunt.canaries.look_at("a connection", row)
                 leak_hunt.canaries.look_at("its rows of secrets", list(row.secrets_rows.all()))
-            doors.admin()
+            typed = doors.admin() or typed
+        commands.run(leak_hunt.canaries, leak_hunt.tenant.organisation.slug)
         leak_hunt.look()
+        assert typed or not stored, "The form of the admin was never saved: it shows nothing of what it would keep."
         missing = secret_paths(adapter.config_class) - stored
         assert not missing, f"These secrets were never stored, so nothing is known of them: {sorted(missing)}"
 
@@ -140,9 +146,13 @@ class SourceLeaks:
         doors = Doors(leak_hunt.tenant, leak_hunt.canaries, adapter, config, secrets, self.query)
         monkeypatch.setattr(vault, "write", broken)
         settings.DEBUG = debug
-        assert doors.ask("POST", "connections/", doors.whole).status_code == 500
         typed = {"name": "Typed", **form_data(adapter.config_class, config, secrets)}
-        assert doors.post(f"/admin/connections/connection/add/{adapter.id}/", typed).status_code == 500
+        for asked, answer in (
+            ("POST connections/", leak_hunt.tenant.ask("POST", "connections/", doors.whole)),
+            ("POST add/", leak_hunt.tenant.browser.post(f"/admin/connections/connection/add/{adapter.id}/", typed)),
+        ):
+            assert answer.status_code == 500
+            doors.look(asked, answer)
         leak_hunt.listener.look(leak_hunt.canaries, texts_of_exceptions=False)
         leak_hunt.look_at_prints()
         places.stored(leak_hunt.canaries)

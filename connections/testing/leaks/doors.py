@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from connections.adapters.base import Adapter
@@ -33,6 +34,18 @@ def routes(patterns: list[Any] | None = None, before: str = "") -> Iterator[str]
             yield from routes(pattern.url_patterns, route)
         elif isinstance(pattern, URLPattern):
             yield route
+
+
+def opened(asked: str, answer: Any) -> Any:
+    """``answer``, if the door opened. Raises ``AssertionError``: of what is behind a shut one nothing is known."""
+    assert 200 <= answer.status_code < 400, f"{asked} is to open, and answered {answer.status_code}."
+    return answer
+
+
+def unbroken(asked: str, answer: Any) -> Any:
+    """``answer``, which may refuse. Raises ``AssertionError`` where it is a failure of the catalogue's own."""
+    assert answer.status_code != 500, f"{asked} failed (500): what it shows else was not looked at."
+    return answer
 
 
 @dataclass
@@ -85,10 +98,10 @@ class Doors:
                     body = None if method in ("GET", "OPTIONS") else self.whole | {"query": self.query}
                     self.ask(method, path.removeprefix("/api/v1"), body)
             else:
-                self.look(f"GET {path}", self.tenant.browser.get(path, follow=True))
+                self.get(path)
         for format_ in RECORD_FORMATS:
-            self.ask("GET", f"events/?format={format_}")
-            self.post(RECORD, {"format": format_})
+            opened(f"events/?format={format_}", self.ask("GET", f"events/?format={format_}"))
+            opened(RECORD, self.post(RECORD, {"format": format_}))
 
     def admin(self) -> bool:
         """Through the pages of the admin; whether the form was saved."""
@@ -110,22 +123,28 @@ class Doors:
             self.post(f"{page}{name}/", data)
         for name in ("change", "delete", "history", "preview"):
             for query in ("", "?_popup=1", "?_to_field=id&_popup=1"):
-                self.look(f"GET {name}{query}", self.tenant.browser.get(f"{page}{name}/{query}", follow=True))
+                self.get(f"{page}{name}/{query}")
         for query in ("", "?q=typed", "?_popup=1", "?source=x", "?config__password__startswith=C"):
-            self.look(f"the list{query}", self.tenant.browser.get(f"{ADMIN}{query}", follow=True))
+            self.get(f"{ADMIN}{query}")
         return bool(saved.status_code == 302)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the API, and look at the answer."""
         answer = self.tenant.ask(method, path, body)
         self.look(f"{method} {path}", answer)
-        return answer
+        return unbroken(f"{method} {path}", answer)
 
-    def post(self, path: str, data: dict[str, str]) -> Any:
+    def get(self, path: str, browser: Client | None = None) -> Any:
+        """Go to a page of the admin, and look at it. The tenant's own browser goes, if no other does."""
+        answer = (browser or self.tenant.browser).get(path, follow=True)
+        self.look(f"GET {path}", answer)
+        return unbroken(f"GET {path}", answer)
+
+    def post(self, path: str, data: dict[str, str], browser: Client | None = None) -> Any:
         """Send a form of the admin, and look at the answer."""
-        answer = self.tenant.browser.post(path, data)
+        answer = (browser or self.tenant.browser).post(path, data)
         self.look(f"POST {path}", answer)
-        return answer
+        return unbroken(f"POST {path}", answer)
 
     def look(self, asked: str, answer: Any) -> None:
         content = b"".join(answer.streaming_content) if answer.streaming else answer.content

@@ -29,9 +29,13 @@ class Tenant:
     @cached_property
     def browser(self) -> Client:
         """A browser that is logged in. What goes wrong is an answer, as it is for a real one."""
-        client = Client(raise_request_exception=False)
-        client.force_login(self.person, backend="connections.admin.backend.MembershipBackend")
-        return client
+        return _browser(self.person)
+
+    @cached_property
+    def platform(self) -> Client:
+        """A superuser's browser, who has not come into the organisation yet."""
+        name = f"platform-{token_hex(4)}"
+        return _browser(get_user_model()._default_manager.create_superuser(name, password=token_hex(16)))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """One request to the REST API. ``path`` is under the organisation's own, unless it starts with a slash."""
@@ -42,6 +46,12 @@ class Tenant:
     @cached_property
     def _program(self) -> Client:
         return Client(raise_request_exception=False)
+
+
+def _browser(person: Any) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(person, backend="connections.admin.backend.MembershipBackend")
+    return client
 
 
 def make() -> Tenant:
