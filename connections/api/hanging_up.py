@@ -53,10 +53,10 @@ def hang_up(caller: Caller, spoiler: bytes) -> Generator[bytes, None, bool]:
     """Shut the connection that the body goes out by: pieces to send, the first begins with ``spoiler``.
 
     Returns whether it is shut. It is not where no socket proves to be it within ``LONGEST`` seconds: the client reads
-    nothing, or is behind a Unix socket, or this is not Linux.
+    nothing, or is behind a Unix socket, or the system does not tell what a connection took on, as Linux does.
     """
     ends = time.monotonic() + LONGEST
-    connections = _connections(caller)
+    connections = list(_written(_connections(caller)))
     proven: dict[_Connection, int] = {}
     proofs, patience = 0, 0.1
     if not connections:
