@@ -39,6 +39,7 @@ def add(visit: Visit, source: str) -> HttpResponse:
         "form.html",
         title,
         **_shown(drafting, outcome),
+        was_sent=True,
         source=adapter,
         install=_missing_driver(adapter),
         test_url=url("test_new", source),
@@ -54,7 +55,8 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
         return rotation
     connection = rotation.connection if rotation is not None else connection
     adapter = adapter_of(connection)
-    drafting = Drafting(visit.actor, adapter, connection, url("parse_url", connection.source))
+    # A source that is gone may have an id that no path takes.
+    drafting = Drafting(visit.actor, adapter, connection, url("parse_url", adapter.id) if adapter is not None else "")
     outcome: Outcome | None = None
     if visit.request.method == "POST" and not rotating.asked(visit):
         drafting.read(visit.request)
@@ -67,6 +69,7 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
         connection.name,
         **_shown(drafting, outcome),
         **about(visit, connection),
+        was_sent=visit.request.method == "POST",
         source=adapter,
         install=_missing_driver(adapter) if adapter else "",
         test_url=url("test", connection.pk),

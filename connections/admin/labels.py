@@ -49,7 +49,7 @@ STATUSES: dict[bool | None, tuple[str, str, Text]] = {
 def source_label(source: str) -> str:
     """The vendor's own spelling, or the id where the source is gone."""
     adapter = sources.find(source)
-    return adapter.label if adapter is not None else source
+    return adapter.label if adapter is not None else source or str(_("No source"))
 
 
 def badge(mark: str, icon: str, text: Text) -> SafeString:

@@ -26,6 +26,7 @@ def organisation(row: Organisation) -> dict[str, Any]:
 
 
 def connection(row: Connection) -> dict[str, Any]:
+    found = state.state(row)
     return {
         "id": str(row.pk),
         "slug": row.slug,
@@ -39,12 +40,12 @@ def connection(row: Connection) -> dict[str, Any]:
         "rotation": slots.shown(row),
         "secrets_expire_at": moment(row.secrets_expire_at),
         "probe": upgrading.probe(row) or None,
-        "state": state.state(row),
+        "state": found,
         "paused": {"at": moment(row.paused_at), "reason": row.paused_reason} if row.paused_at else None,
         "version": row.version,
         "schema_version": upgrading.version(row),
         "status": {"ok": row.status_ok, "checked_at": moment(row.status_at)} if row.status_at else None,
-        "warnings": state.warnings(row),
+        "warnings": [*state.broken(row, found), *state.warnings(row)],
         "managed_by": row.managed_by,
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),

@@ -12,6 +12,10 @@ from connections.models import Organisation
 from connections.services.errors import DriverMissing, Invalid, NotFound, SourceNotAllowed
 
 AdapterClass = type[Adapter[Any, Any]]
+_GONE = (
+    "Ask the platform's operators to install the package that brings it; or delete the connection, and make one of "
+    "another source."
+)
 
 
 def is_allowed(source: str, organisation: Organisation | None = None) -> bool:
@@ -44,7 +48,7 @@ def editable(source: str, organisation: Organisation) -> AdapterClass:
         raise SourceNotAllowed(f"The source {source} is not allowed in this organisation.")
     adapter = find(source)
     if adapter is None:
-        raise DriverMissing(f"The source {source} is not installed, or cannot be loaded.")
+        raise DriverMissing(f"The source {source} is not installed, or cannot be loaded.", hint=_GONE)
     return adapter
 
 

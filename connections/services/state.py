@@ -11,6 +11,8 @@ from connections.services.errors import CatalogueError, ConfigOutdated, Locked, 
 
 STATES = ("locked", "invalid", "unavailable", "paused", "unchecked", "ready")
 
+BROKEN = ("locked", "invalid", "unavailable")
+
 
 def state(connection: Connection) -> str:
     """The first of ``STATES`` that holds."""
@@ -38,6 +40,10 @@ def require_running(connection: Connection) -> None:
 def require_usable(connection: Connection) -> sources.AdapterClass:
     """The adapter class, when the connection may be used now. Raises what stands in the way."""
     require_running(connection)
+    return _sound(connection)
+
+
+def _sound(connection: Connection) -> sources.AdapterClass:
     adapter = sources.usable(connection.source, connection.organisation)
     if (problem := vault.problem(connection)) is not None:
         raise Locked(problem, hint="Enter the secrets again.")
@@ -53,10 +59,16 @@ def explanation(connection: Connection) -> str:
     if (problem := vault.problem(connection)) is not None:
         return f"{problem} Enter the secrets again."
     try:
-        require_usable(connection)
+        _sound(connection)
+        require_running(connection)
     except CatalogueError as exc:
-        return exc.message
+        return exc.message if exc.hint is None or exc.hint in exc.message else f"{exc.message} {exc.hint}"
     return ""
+
+
+def broken(connection: Connection, state: str) -> list[dict[str, Any]]:
+    """Why a connection in this ``state`` must be mended before it is used, as a warning; empty where it need not be."""
+    return [{"code": state, "message": explanation(connection)}] if state in BROKEN else []
 
 
 def warnings(connection: Connection) -> list[dict[str, Any]]:
