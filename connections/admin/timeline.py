@@ -76,7 +76,8 @@ def history(visit: Visit, connection: Connection) -> HttpResponse:
     found += _events(visit, connection, before) if whole else _versions(visit, connection, before)
     found.sort(key=lambda entry: (entry.at, entry.id), reverse=True)
     shown, more = found[:PAGE], len(found) > PAGE
-    told = streaks.sentences(_happening(entry) for entry in [*found, *_next(visit, connection, before)])
+    around = [*_next(visit, connection, before), *_earlier(visit, connection, found)]
+    told = streaks.sentences(_happening(entry) for entry in [*found, *around])
     kept = _restorable(visit, connection, shown)
     return visit.page(
         "history.html",
@@ -124,6 +125,15 @@ def _next(visit: Visit, connection: Connection, before: Place | None) -> Sequenc
         return found + [_of_event(row) for row in _later(edits, "at", at, pk)]
     kept = _later(revisions.history(visit.actor, connection), "made_at", at, pk)
     return found + [_of_revision(row, None) for row in kept]
+
+
+def _earlier(visit: Visit, connection: Connection, found: Sequence[Entry]) -> Sequence[Entry]:
+    """The edits before the oldest event of a page: between one and a failure there may be more reads than it holds."""
+    recorded = [(entry.at, entry.id) for entry in found if entry.action]
+    if len(recorded) <= PAGE:
+        return []
+    edits = _record(visit, connection).filter(action__in=EDITS, result="ok")
+    return [_of_event(row) for row in _page(edits, "at", min(recorded))]
 
 
 def _page(rows: QuerySet[Any], moment: str, before: Place | None) -> QuerySet[Any]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from connections.admin.streaks import Happening, length, sentences
 from connections.models import Connection, ConnectionRevision, ConnectionUse, Event, StatusCheck
-from connections.services import connections, vault
+from connections.services import connections, events, vault
 from connections.services.connections import Change
 from tests.admin.pages import Page
 from tests.admin.test_editing import BASE
@@ -275,3 +275,14 @@ def test_the_first_page_names_what_ends_soon_the_first_first(acme: Tenant) -> No
     html = acme.browser("viewer").get("/admin/").content.decode()
     section = html.split('id="expiring"')[1].split("</section>")[0]
     assert re.findall(r'change/">(.*?)</a>', section) == ["Over", "Soon", "Later"]
+
+
+@pytest.mark.parametrize("role", ["admin", "editor"])
+def test_the_edit_is_told_beside_the_failure_though_a_page_of_reads_lies_between(acme: Tenant, role: str) -> None:
+    row = make(acme)
+    row = update(acme, row, config={"host": "other.example.com"}, secrets={"password": CANARY})
+    edited = Event.objects.filter(object_id=str(row.pk), action="connection.update").latest("at")
+    for _number in range(70):
+        events.record(acme.actor("analyst"), "connection.preview", row)
+    check(row, False, edited.at + timedelta(minutes=3))
+    assert told(page(acme, row, role))[0] == "First failure. Edited 3 minutes before."
