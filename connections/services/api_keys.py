@@ -52,7 +52,8 @@ def get(actor: Actor, key_id: Any) -> APIKey:
 
 
 def create(actor: Actor, name: Any, role: Any, expires_at: Any = None, connections: Any = None) -> tuple[APIKey, str]:
-    """A new key and its text, which is shown this once. Its role is at most its maker's.
+    """A new key and its text, which is shown this once. Its role is at most its maker's; it ends no later than a key
+    that makes it, and with that one where ``expires_at`` is None.
 
     ``connections`` are the slugs of the only connections that it reaches; None is all that there are and will be.
     """
@@ -69,6 +70,7 @@ def create(actor: Actor, name: Any, role: Any, expires_at: Any = None, connectio
     reached = None if connections is None else _named(actor, connections)
     if reached is not None and role == Role.ADMIN:
         raise Invalid.at("/role", "A key for some connections only cannot be an administrator's.")
+    ends = _no_later(actor, _moment(expires_at))
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     text = f"ck_{prefix}_{secrets.token_urlsafe(32)}"
     with transaction.atomic():
@@ -79,7 +81,7 @@ def create(actor: Actor, name: Any, role: Any, expires_at: Any = None, connectio
             role=role,
             prefix=prefix,
             digest=digest(text),
-            expires_at=_moment(expires_at),
+            expires_at=ends,
             restricted=reached is not None,
         )
         APIKeyConnection.objects.bulk_create(
@@ -172,6 +174,18 @@ def actor_of(key: APIKey, request_id: str = "", ip: str | None = None) -> Actor:
         membership_id=membership.pk,
         reach=reach,
     )
+
+
+def _no_later(actor: Actor, wanted: datetime | None) -> datetime | None:
+    """When a new key ends, if ``wanted`` is asked for. Raises ``Invalid`` where the key that makes it ends before."""
+    if actor.kind != "api_key":
+        return wanted
+    most = APIKey.objects.filter(pk=actor.id).values_list("expires_at", flat=True).first()
+    if most is None or wanted is None:
+        return wanted or most
+    if wanted > most:
+        raise Invalid.at("/expires_at", f"The key that makes it ends before, at {most.isoformat()}.")
+    return wanted
 
 
 def _named(actor: Actor, slugs: Any) -> list[Connection]:

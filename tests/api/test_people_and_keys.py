@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -228,3 +228,22 @@ def test_a_session_needs_its_csrf_token_to_write(acme: Tenant) -> None:
     browser.cookies["csrftoken"] = token = "a" * 32
     allowed = browser.patch(path, {"description": "x"}, content_type="application/json", headers={"X-CSRFToken": token})
     assert allowed.status_code == 200
+
+
+def test_a_key_made_by_a_key_ends_no_later_than_that_one(acme: Tenant) -> None:
+    ends = (timezone.now() + timedelta(days=3)).replace(microsecond=0)
+    maker = {"name": "Maker", "role": "admin", "expires_at": ends.isoformat()}
+    by_key = API(acme.slug, acme.api("admin").post("api-keys/", maker).json()["key"])
+    child = by_key.post("api-keys/", {"name": "Child", "role": "admin"})
+    assert (child.status_code, datetime.fromisoformat(child.json()["expires_at"])) == (201, ends)
+    grandchild = API(acme.slug, child.json()["key"]).post("api-keys/", {"name": "Third", "role": "viewer"})
+    assert datetime.fromisoformat(grandchild.json()["expires_at"]) == ends
+    sooner = {"name": "Sooner", "role": "viewer", "expires_at": (ends - timedelta(days=1)).isoformat()}
+    assert by_key.post("api-keys/", sooner).status_code == 201
+    later = by_key.post("api-keys/", {**sooner, "expires_at": (ends + timedelta(seconds=1)).isoformat()})
+    assert (later.status_code, later.json()["errors"][0]["pointer"]) == (400, "/expires_at")
+    assert "The key that makes it ends before" in later.json()["detail"]
+    endless = acme.api("admin").post("api-keys/", {"name": "Endless", "role": "viewer"})
+    assert endless.json()["expires_at"] is None
+    made = Event.objects.filter(action="api_key.create", actor_kind="api_key").count()
+    assert made == 5
