@@ -68,6 +68,19 @@ def switch(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     return _page(site, request, title, _("Look in"), form=form, text=text)
 
 
+def outside(site: admin.AdminSite, request: HttpRequest) -> HttpResponse | None:
+    """What a superuser who is in no organisation sees in place of a page of one: the way in. None for others."""
+    if not getattr(request.user, "is_superuser", False) or organisation.actor(request) is not None:
+        return None
+    shown = {
+        **site.each_context(request),
+        "opts": Organisation._meta,
+        "title": _("Choose an organisation"),
+        "list_url": reverse("admin:index", current_app=site.name),
+    }
+    return TemplateResponse(request, "admin/connections/outside.html", shown, status=403)
+
+
 def settings(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     """The settings that an organisation's own administrators decide."""
     actor = organisation.require_actor(request)

@@ -45,6 +45,8 @@ class CatalogueAdminSite(admin.AdminSite):
                 return view(request, *args, **kwargs)
             except (Forbidden, PermissionDenied) as exc:
                 refusals.forbidden(request, exc)
+                if (way_in := entering.outside(self, request)) is not None:
+                    return way_in
                 raise PermissionDenied(*exc.args) from None
             except NotFound as exc:
                 refusals.not_theirs(request, exc)

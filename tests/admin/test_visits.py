@@ -227,3 +227,18 @@ def test_whoever_only_visits_makes_no_key_and_consents_to_nothing(acme: Tenant, 
     assert platform.patch("/api/v1/orgs/acme/", consent, "application/json").status_code == 403
     acme.organisation.refresh_from_db()
     assert acme.organisation.accepts_unsafe_roles is False
+
+
+def test_a_superuser_who_follows_a_link_is_led_to_where_a_reason_is_given(acme: Tenant, platform: Client) -> None:
+    link = f"/admin/connections/connection/{acme.sqlite('Shop').pk}/change/"
+    for path in (link, LIST, "/admin/settings/"):
+        refused = platform.get(path)
+        shown = refused.content.decode()
+        assert refused.status_code == 403
+        assert "you are asked why you look in" in shown
+        assert '<option value="acme">' in shown
+        assert "Shop" not in shown
+    assert "Why do you look into" in look_in(platform).content.decode()
+    assert look_in(platform, reason=REASON).status_code == 302
+    assert "Shop" in platform.get(link).content.decode()
+    assert "asked why" not in acme.browser("viewer").get("/admin/settings/").content.decode()
