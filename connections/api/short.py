@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from django.db import DatabaseError
@@ -16,14 +17,19 @@ from django.http import HttpRequest, HttpResponse
 from connections.adapters.errors import AdapterError
 from connections.api import parsers, problems
 from connections.models import Role
-from connections.services import admission, queries
+from connections.services import admission, orders, queries
 from connections.services.errors import CatalogueError, Invalid
+from connections.services.grounds import Allowance
+from connections.services.orders import Order
+from connections.services.rows import NotInserted
 
 FAILED: Final = "connections.failed"
 """In a request's environment: what came of it the short way, for the usual one to answer."""
 REFUSED: Final = (AdapterError, CatalogueError, DatabaseError)
 
 log = logging.getLogger(__name__)
+KEPT_BODY: Final = 4096
+"""Bytes of a request's body that is kept, with what it asks for, for the next one that asks the same."""
 _BEARER: Final = "Bearer "
 _ANY: Final = ("", "*/*", "application/json", "application/json, */*")
 
@@ -68,13 +74,23 @@ def answer(
     meta: Mapping[str, Any], key: str, body: bytes, org: str, slug: str, rid: str
 ) -> tuple[bytes, Callable[[], None]] | None:
     """The answer, and what to do with ``finished``; None where the usual way must answer. Raises ``REFUSED``."""
-    wanted = _wanted(body)
-    if wanted is None:
-        return None
+    recalled = admission.recall(key, org, slug, rid, meta.get("REMOTE_ADDR"))
+    if recalled is not None:
+        known, still = recalled
+        order = _order(known.ground.allowance("json"), body)
+        if order is None:
+            return None
+        try:
+            return queries.preview_on(known.actor, known.ground, order, still)
+        except NotInserted:
+            admission.forget(key, org, slug)
     admitted = admission.admit(key, org, slug, rid, meta.get("REMOTE_ADDR"))
     if admitted is None or not admitted.actor.may(Role.ANALYST):
         return None
-    return queries.preview_on(admitted.actor, admitted.ground, wanted)
+    order = _order(admitted.ground.allowance("json"), body)
+    if order is None:
+        return None
+    return queries.preview_on(admitted.actor, admitted.ground, order)
 
 
 def finished(finish: Callable[[], None]) -> None:
@@ -85,14 +101,22 @@ def finished(finish: Callable[[], None]) -> None:
         log.warning("The end of a preview was not recorded: %s.", type(exc).__name__)
 
 
-def _wanted(body: bytes) -> queries.Request | None:
+def _order(allowance: Allowance, body: bytes) -> Order | None:
+    """What a request's body asks for; None where something is wrong with it."""
+    return _kept_order(allowance, body) if len(body) <= KEPT_BODY else _read_order(allowance, body)
+
+
+def _read_order(allowance: Allowance, body: bytes) -> Order | None:
     try:
         found = parsers.read(body)
+        if not isinstance(found, dict) or "query" not in found or not found.keys() <= set(orders.MEMBERS):
+            return None
+        return orders.order(allowance, orders.Request(**found))
     except Invalid:
         return None
-    if not isinstance(found, dict) or "query" not in found or not found.keys() <= set(queries.MEMBERS):
-        return None
-    return queries.Request(**found)
+
+
+_kept_order = lru_cache(256)(_read_order)  # previews come again
 
 
 def _length(text: str | None) -> int:

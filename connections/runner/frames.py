@@ -78,7 +78,12 @@ class End:
     fields: dict[str, Any]
 
 
-Frame = Ready | Begun | Head | Chunk | StepDone | End
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """The source has answered: what comes next comes in a moment."""
+
+
+Frame = Ready | Begun | Soon | Head | Chunk | StepDone | End
 
 
 class Kind(IntEnum):
@@ -99,6 +104,7 @@ class Kind(IntEnum):
     END = 17
     ERROR = 18
     IDLE = 19  # the adapter is reset
+    SOON = 21  # the answer is being written
     LISTENER = 20  # confined; the descriptor that tells of its connecting
 
 
@@ -146,7 +152,7 @@ class Channel:
                 raise EOFError  # dead, although a descendant may still hold its end open
         return frame
 
-    def receive_soon(self, until: float) -> tuple[Kind, bytes]:
+    def receive_soon(self, until: float, seconds: float = SOON_SECONDS) -> tuple[Kind, bytes]:
         """``receive``, for what comes in a moment: waits without sleeping first, as waking up takes longer than that.
 
         Where that was in vain, it is not tried the next few times: then somebody else needs the processor.
@@ -154,7 +160,7 @@ class Channel:
         if self._patience < 0:
             self._patience += 1
             return self.receive(until)
-        end = min(until, time.monotonic() + SOON_SECONDS)
+        end = min(until, time.monotonic() + seconds)
         while (frame := self.waiting()) is None:
             if time.monotonic() >= end:
                 self._patience = -IN_VAIN

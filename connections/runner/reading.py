@@ -14,7 +14,7 @@ from connections.adapters.limits import Budget, Deadline
 from connections.runner import memory
 from connections.runner.cutting import Cutter
 from connections.runner.encoding.formats import encoder_for
-from connections.runner.frames import Chunk, End, Frame, Head
+from connections.runner.frames import Chunk, End, Frame, Head, Soon
 from connections.runner.heads import shown
 
 LIMIT = 100
@@ -57,6 +57,7 @@ def read(
                 field="/query",
                 hint="Name the columns you need.",
             )
+        yield Soon()
         yield from _rows(result, arguments, budget, asked, limit, offset)
     finally:
         _stop(result)

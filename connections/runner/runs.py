@@ -112,6 +112,8 @@ class WorkerRun(Run):
             yield Begun()
             while True:
                 kind, payload = worker.channel.receive(ticket.until)
+                if kind is Kind.SOON:
+                    kind, payload = worker.channel.receive_soon(ticket.until, 0.0008)
                 if ticket.error is not None:
                     raise ticket.error
                 if kind is Kind.NEED and not self._given:

@@ -30,6 +30,7 @@ from connections.runner.frames import (
     Frame,
     Head,
     Kind,
+    Soon,
     StepDone,
 )
 from connections.runner.jobs import Job, Operation
@@ -199,6 +200,9 @@ class Worker:
             case Chunk(data):
                 for start in range(0, len(data), MAX_CHUNK):
                     self._channel.send(Kind.CHUNK, data[start : start + MAX_CHUNK])
+            case Soon():
+                if whole:
+                    self._channel.send(Kind.SOON)
             case Head(columns, content_type):
                 self._channel.hold(Kind.HEAD, _words({"columns": columns, "content_type": content_type}))
             case StepDone(step):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -16,12 +17,21 @@ from django.core.signals import setting_changed
 from django.db import connections, models, router
 from django.utils import timezone
 
-from connections.models import APIKey, Connection, ConnectionSecrets, Membership, Organisation, OrganisationKey, Slot
+from connections.models import (
+    APIKey,
+    Connection,
+    ConnectionSecrets,
+    Event,
+    Membership,
+    Organisation,
+    OrganisationKey,
+    Slot,
+)
 from connections.services import api_keys, grounds, vault, walls
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError
 from connections.services.grounds import Ground
-from connections.services.rows import columns, first, instance
+from connections.services.rows import Condition, Row, columns, first, instance
 
 KEPT: Final = 2048
 _SHOWN: Final = (  # and not gone by
@@ -67,10 +77,11 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
         return None
     alias = router.db_for_read(APIKey)
     now = timezone.now()
-    moment = connections[alias].ops.adapt_datetimefield_value(now)
+    digest = api_keys.digest(key)
+    asked = (Slot.CURRENT.value, found[1], _moment(alias, now), organisation, connection)
     with walls.platform():  # a key is found before it is known whose it is
-        row = first(alias, _query(alias), (Slot.CURRENT.value, found[1], moment, organisation, connection))
-        if row is None or not hmac.compare_digest(row[0], api_keys.digest(key)):
+        row = first(alias, _query(alias), asked)
+        if row is None or not hmac.compare_digest(row[0], digest):
             return None
         sealed = vault.blob_digest(row[2]) if row[2] is not None else None
         admitted = _admitted(sealed, row[3:])
@@ -78,13 +89,78 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
             return None
         walls.enter(admitted.actor.organisation_id)
     api_keys.used(admitted.actor.id, row[1], now)
+    _remember((digest, organisation, connection), Known(admitted, found[1], row, now))
     return Admission(replace(admitted.actor, request_id=request_id, ip=ip), admitted.ground)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An admission of a moment ago, and the row that it followed from."""
+
+    admission: Admission
+    prefix: str
+    row: Row
+    at: datetime
+
+
+_known: dict[tuple[str, str, str], Known] = {}
+
+
+def recall(
+    key: str, organisation: str, connection: str, request_id: str, ip: str | None
+) -> tuple[Admission, Condition] | None:
+    """What ``admit`` last found for the same, and the condition that it would find just that again.
+
+    None where it did not within the last minute; ``admit`` also notes that a key is in use, once a minute.
+    """
+    digest = api_keys.digest(key)
+    known = _known.get((digest, organisation, connection))
+    now = timezone.now()
+    if known is None or not timedelta() <= now - known.at < api_keys.USE_RESOLUTION:
+        return None
+    alias = router.db_for_write(Event)
+    if alias != router.db_for_read(APIKey) or connections[alias].vendor not in _SAME:
+        return None
+    row = known.row
+    asked = (Slot.CURRENT.value, known.prefix, _moment(alias, now), organisation, connection)
+    found = known.admission
+    admission = Admission(replace(found.actor, request_id=request_id, ip=ip), found.ground)
+    return admission, Condition(_still(alias), (*asked, digest, *row[2:]))
+
+
+def forget(key: str, organisation: str, connection: str) -> None:
+    """What was recalled is not so any more."""
+    _known.pop((api_keys.digest(key), organisation, connection), None)
+
+
+def _remember(what: tuple[str, str, str], known: Known) -> None:
+    if len(_known) >= KEPT:
+        _known.clear()
+    _known[what] = known
+
+
+def _moment(alias: str, now: datetime) -> Any:
+    return connections[alias].ops.adapt_datetimefield_value(now)
+
+
+_SAME: Final = {"sqlite": "IS", "postgresql": "IS NOT DISTINCT FROM"}
+
+
+@cache
+def _still(alias: str) -> str:
+    """The condition that a row is found with these values: the key's digest, the sealed bytes, and the rest."""
+    same = _SAME[connections[alias].vendor]
+    names = ["a.digest", "s.blob", *_names()]
+    return _FROM + "".join(f" AND {name} {same} %s" for name in names)
+
+
+def _names() -> list[str]:
+    return [column for name, model, but in _PARTS for column in columns(model, name, but=but)]
 
 
 @cache
 def _query(alias: str) -> str:
-    parts = [column for name, model, but in _PARTS for column in columns(model, name, but=but)]
-    return f"SELECT a.digest, a.last_used_at, s.blob, {', '.join(parts)}{_FROM}"
+    return f"SELECT a.digest, a.last_used_at, s.blob, {', '.join(_names())}{_FROM}"
 
 
 @lru_cache(KEPT)
@@ -120,6 +196,7 @@ def _prefetch(owner: models.Model, name: str, model: type[models.Model], row: mo
 
 
 def _forget(**_: Any) -> None:
+    _known.clear()
     _admitted.cache_clear()
 
 

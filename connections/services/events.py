@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from connections.models import Event, Role
 from connections.services import ends, waiting, walls
 from connections.services.actor import Actor
-from connections.services.rows import Wait, insert, insert_now_sync_later
+from connections.services.rows import Condition, Wait, insert, insert_now_sync_later
 from connections.services.waiting import Deadline
 
 
@@ -42,10 +42,16 @@ def record(
 
 
 class Entry:
-    """Work on record at both ends, where it must not wait for the second: a read."""
+    """Work on record at both ends, where it must not wait for the second: a read.
 
-    def __init__(self, actor: Actor, action: str, thing: Recorded, detail: dict[str, Any]) -> None:
+    With ``only_if``, its first event is written only where that is so; otherwise ``NotInserted`` is raised.
+    """
+
+    def __init__(
+        self, actor: Actor, action: str, thing: Recorded, detail: dict[str, Any], only_if: Condition | None = None
+    ) -> None:
         self._organisation_id = actor.organisation_id
+        self._only_if = only_if
         self._row = _row(actor, action, organisation_id=actor.organisation_id, detail=detail, **_about(thing))
         self.begun = False
 
@@ -55,8 +61,9 @@ class Entry:
         The work may begin at once, and be heard of when that wait is over. The wait for one event is one for all
         before it.
         """
-        with walls.inside(self._organisation_id), waiting.within_at_no_cost(within):
-            wait = insert_now_sync_later(Event, **self._row, result="started")
+        with self._scope(), waiting.within_at_no_cost(within):
+            wait = insert_now_sync_later(Event, only_if=self._only_if, **self._row, result="started")
+            self._admitted()
         self.begun = True
         return wait
 
@@ -69,8 +76,19 @@ class Entry:
         detail = {**self._row["detail"], **measured, **({} if self.begun else {"begun": False})}
         row = {**self._row, "result": result, "code": code, "detail": detail}
         if not self.begun or not ends.keep(row):
-            with walls.inside(self._organisation_id), waiting.within(within):
-                insert(Event, **row)
+            with self._scope(), waiting.within(within):
+                insert(Event, only_if=self._only_if, **row)
+                self._admitted()
+
+    def _scope(self) -> AbstractContextManager[None]:
+        """A condition looks for who asks, whom only the platform finds."""
+        return walls.inside(self._organisation_id) if self._only_if is None else walls.platform()
+
+    def _admitted(self) -> None:
+        """The condition held: from here on this is the organisation's work."""
+        if self._only_if is not None:
+            walls.enter(self._organisation_id)
+            self._only_if = None
 
 
 def _about(thing: Recorded | None, label: str | None = None) -> dict[str, Any]:

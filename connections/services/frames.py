@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from connections.models import Connection
-from connections.services import budgets, queries, walls
+from connections.services import budgets, orders, queries, walls
 from connections.services.actor import Actor
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def read(
     import pyarrow.ipc
 
     most = int(budgets.limit(actor.organisation, "export_rows"))
-    request = queries.Request(
+    request = orders.Request(
         query=query,
         parameters=parameters or {},
         limit=most if limit is None else limit,

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from connections.adapters.config import Query
 from connections.adapters.limits import Budget
 from connections.adapters.schema import Nested
 from connections.models import Connection
 from connections.services import budgets, drafts, jobs, state, vault
 from connections.services.errors import VersionConflict
 from connections.services.sources import AdapterClass
+
+
+class Allowance(NamedTuple):
+    """What a read may ask for and produce. Times are in seconds: what is usual, and the most."""
+
+    query_class: type[Query]
+    limits: Budget
+    timeout: float
+    timeout_max: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +36,9 @@ class Ground:
     terms: jobs.Terms
     epoch: jobs.Epoch
 
-    def budget(self, format_: str) -> Budget:
-        return self.preview if format_ == "json" else self.export
+    def allowance(self, format_: str) -> Allowance:
+        limits = self.preview if format_ == "json" else self.export
+        return Allowance(self.adapter.query_class, limits, self.timeout, self.timeout_max)
 
 
 def ground(connection: Connection) -> Ground:

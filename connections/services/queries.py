@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import orjson
 from django.db import DatabaseError
-from pydantic import ValidationError
 
-from connections.adapters import schema
 from connections.adapters.errors import AdapterError, InternalError
-from connections.adapters.limits import Budget
 from connections.models import Connection, Role
 from connections.runner.frames import Begun, Chunk, End, Head, Ready
 from connections.runner.jobs import Operation
 from connections.runner.supervisor import Run
-from connections.services import events, grounds, jobs, state, uses
+from connections.services import events, grounds, jobs, orders, state, uses
 from connections.services.actor import Actor
 from connections.services.errors import CatalogueError, Invalid
 from connections.services.grounds import Ground
-from connections.services.rows import Wait
+from connections.services.orders import Order, Request
+from connections.services.rows import Condition, NotInserted, Wait
 from connections.services.waiting import Deadline
-
-USUAL_LIMIT = 100
-KEPT_TEXT = 4096
-"""Characters of a query that is still kept once it was found valid."""
-MEMBERS = ("query", "parameters", "limit", "offset", "count", "timeout")
-"""Of a request's body."""
-FORMATS = ("json", "csv", "ndjson", "arrow", "parquet")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to preview. ``timeout`` is in seconds. ``integers`` is number or string, ``formulas`` escape or keep.
-
-    A ``limit`` or ``timeout`` that is None is the usual one, or less where the organisation may not have that.
-    """
-
-    query: Any
-    parameters: Any = field(default_factory=dict)
-    limit: int | None = None
-    offset: int = 0
-    count: bool = False
-    timeout: float | None = None
-    format: str = "json"
-    integers: str = "number"
-    formulas: str = "escape"
 
 
 class Stream:
@@ -103,42 +73,35 @@ class Stream:
 def read(actor: Actor, connection: Connection, request: Request) -> Stream:
     """Start a preview or export, up to its first batch: a failure until then is raised here."""
     actor.require(Role.ANALYST, connection)
-    return read_on(actor, grounds.ground(connection), request)
+    ground = grounds.ground(connection)
+    return read_on(actor, ground, orders.order(ground.allowance(request.format), request))
 
 
-def read_on(actor: Actor, ground: Ground, request: Request) -> Stream:
-    """``read``, for an actor and a connection that were admitted together."""
+def read_on(actor: Actor, ground: Ground, order: Order, only_if: Condition | None = None) -> Stream:
+    """``read``, for an actor and a connection that were admitted together.
+
+    They may have been admitted before, and still be ``only_if`` the database says so. Where it does not, this raises
+    ``NotInserted``: nothing has happened then.
+    """
     actor.require(Role.ANALYST, ground.connection)
-    limits = _limits(ground, request)
-    if request.limit is None:
-        request = replace(request, limit=min(USUAL_LIMIT, limits.rows))
-    arguments = {
-        "query": _query(ground.adapter.query_class, request.query),
-        "parameters": _parameters(request.parameters),
-        "limit": request.limit,
-        "offset": request.offset,
-        "count": request.count,
-        "format": request.format,
-        "integers": request.integers,
-        "formulas": request.formulas,
-    }
-    timeout = _timeout(ground, request.timeout)
-    until = Deadline(timeout)
-    entry = _entry(actor, ground.connection, request)
+    until = Deadline(order.timeout)
+    entry = events.Entry(actor, order.action, ground.connection, order.detail, only_if)
     try:
         run = jobs.submit(
             actor,
             ground.adapter.id,
             Operation.READ,
-            arguments,
+            order.arguments,
             lambda: grounds.settings(ground),
-            timeout=timeout,
+            timeout=order.timeout,
             connection=ground.connection,
-            limits=limits,
+            limits=order.limits,
             on=ground.terms,
             since=ground.epoch,
         )
-        head = _head(run, entry, timeout)
+        head = _head(run, entry, order.timeout)
+    except NotInserted:
+        raise
     except DatabaseError:
         if entry.begun:
             entry.end("failed", "busy")
@@ -173,17 +136,20 @@ def _head(run: Run, entry: events.Entry, timeout: float) -> Head:
 def preview(actor: Actor, connection: Connection, request: Request) -> bytes:
     """The JSON answer of a preview, as the REST contract has it."""
     actor.require(Role.ANALYST, connection)
-    answer, finish = preview_on(actor, grounds.ground(connection), request)
+    ground = grounds.ground(connection)
+    answer, finish = preview_on(actor, ground, orders.order(ground.allowance(request.format), request))
     finish()
     return answer
 
 
-def preview_on(actor: Actor, ground: Ground, request: Request) -> tuple[bytes, Callable[[], None]]:
-    """``preview``, for an actor and a connection that were admitted together.
+def preview_on(
+    actor: Actor, ground: Ground, order: Order, only_if: Condition | None = None
+) -> tuple[bytes, Callable[[], None]]:
+    """``preview``, for an actor and a connection that were admitted together, or before (``read_on``).
 
     Call what comes with the answer once that is sent: it records that the preview finished.
     """
-    stream = read_on(actor, ground, request)
+    stream = read_on(actor, ground, order, only_if)
     stream.finish_later = True
     try:
         rows = b"".join(stream.chunks())
@@ -205,7 +171,10 @@ def describe(actor: Actor, connection: Connection, query: Any, parameters: Any) 
     """The columns of a query, without fetching its rows."""
     actor.require(Role.ANALYST, connection)
     adapter = state.require_usable(connection)
-    arguments = {"query": _query(adapter.query_class, query), "parameters": _parameters(parameters)}
+    arguments = {
+        "query": orders.query(adapter.query_class, query),
+        "parameters": orders.parameters(parameters),
+    }
     return _browse(actor, connection, Operation.DESCRIBE, arguments)
 
 
@@ -241,67 +210,3 @@ def _browse(actor: Actor, connection: Connection, operation: Operation, argument
         found = next(item.fields for item in run if isinstance(item, End))
     uses.note(connection.pk, actor.organisation_id, actor.label)
     return found
-
-
-def _query(model: Any, query: Any) -> dict[str, Any]:
-    if not isinstance(query, dict):
-        raise Invalid.at("/query", "Send the query as a JSON object.", "required" if query is None else "invalid")
-    if query.keys() == {"sql"} and isinstance(query["sql"], str) and len(query["sql"]) <= KEPT_TEXT:
-        _sql(model, query["sql"])
-    else:
-        _validate(model, query)
-    return query
-
-
-@lru_cache(1024)
-def _sql(model: Any, text: str) -> None:
-    """``_validate`` of the usual query. One that passed is known to pass."""
-    _validate(model, {"sql": text})
-
-
-def _validate(model: Any, query: dict[str, Any]) -> None:
-    try:
-        model.model_validate(query)
-    except ValidationError as exc:
-        raise Invalid.of(schema.problems(exc, model, config="/query", secrets="/query")) from None
-
-
-def _parameters(parameters: Any) -> dict[str, Any]:
-    if not isinstance(parameters, dict):
-        raise Invalid.at("/parameters", "Send the parameters as a JSON object of names and values.")
-    return parameters
-
-
-def _limits(ground: Ground, request: Request) -> Budget:
-    limits = ground.budget(request.format)
-    for name, most in (("limit", limits.rows), ("offset", 2**53)):
-        value = getattr(request, name)
-        if name == "limit" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-            raise Invalid.at(f"/{name}", f"A whole number from 0 to {most}.")
-    if not isinstance(request.count, bool):
-        raise Invalid.at("/count", "true or false.")
-    return limits
-
-
-def _timeout(ground: Ground, timeout: Any) -> float:
-    if timeout is None:
-        return ground.timeout
-    most = ground.timeout_max
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= most:
-        raise Invalid.at("/timeout", f"Seconds, more than 0 and at most {most:g}.")
-    return float(timeout)
-
-
-def _entry(actor: Actor, connection: Connection, request: Request) -> events.Entry:
-    """A read on record. The query is told by hash and length: its text may hold what nobody should keep."""
-    text = json.dumps(request.query, default=str, sort_keys=True).encode()
-    detail = {
-        "query_sha256": hashlib.sha256(text).hexdigest(),
-        "query_bytes": len(text),
-        "limit": request.limit,
-        "format": request.format,
-    }
-    action = "connection.preview" if request.format == "json" else "connection.export"
-    return events.Entry(actor, action, connection, detail)

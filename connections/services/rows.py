@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
@@ -20,6 +21,20 @@ from django.db import OperationalError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must be so in the database for a row to be inserted: ``FROM … WHERE …`` that finds one row then."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+class NotInserted(Exception):
+    """A row was not inserted: its condition did not hold, or the database connection was lost by then."""
+
+
 Wait = Callable[[], None]
 Prepare = Callable[[Any], Any]
 _Value = tuple[str, Prepare | None, Callable[[], Any] | None, Any]
@@ -38,29 +53,31 @@ def first(alias: str, sql: str, values: Sequence[Any]) -> Row | None:
         return _run(connection, sql, values)
 
 
-def insert(model: type[models.Model], **values: Any) -> None:
-    """Insert one row of ``model``. ``values`` are by attribute (``organisation_id``); others are the defaults."""
+def insert(model: type[models.Model], *, only_if: Condition | None = None, **values: Any) -> None:
+    """Insert one row of ``model``. ``values`` are by attribute (``organisation_id``); others are the defaults.
+
+    Raises ``NotInserted`` where it is not as ``only_if`` has it.
+    """
     connection = connections[router.db_for_write(model)]
-    _run(connection, *_insertion_of(model, connection, values))
+    _insert(connection, model, only_if, values)
 
 
-def insert_now_sync_later(model: type[models.Model], **values: Any) -> Wait:
+def insert_now_sync_later(model: type[models.Model], *, only_if: Condition | None = None, **values: Any) -> Wait:
     """``insert``, and what waits until the row outlives a loss of power: time that others may use.
 
     The row is committed, for all to see, when this returns. In a transaction there is nothing left to wait for.
     """
     connection = connections[router.db_for_write(model)]
-    sql, row = _insertion_of(model, connection, values)
     if connection.vendor == "postgresql" and not _is_watched(connection) and not _is_pooled(connection):
-        _run(connection, sql + _NOT_WAITED_FOR, row)
+        _insert(connection, model, only_if, values, _NOT_WAITED_FOR)
         raw = connection.connection
         return lambda: _flush(connection, raw)
     log = _write_ahead_log(connection)
     if log is None:
-        _run(connection, sql, row)
+        _insert(connection, model, only_if, values)
         return lambda: None
     with _not_synced(connection):
-        _run(connection, sql, row)
+        _insert(connection, model, only_if, values)
     return lambda: _sync(log)
 
 
@@ -168,6 +185,49 @@ def _insertion_of(
             continue
         row.append(value if prepare is None or value is None else prepare(value))
     return sql, row
+
+
+def _insert(
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    only_if: Condition | None,
+    values: dict[str, Any],
+    behind: str = "",
+) -> None:
+    sql, row = _insertion_of(model, connection, values)
+    if only_if is None:
+        _run(connection, sql + behind, row)
+        return
+    sql = _insertion_if(model, connection.alias, only_if.sql)
+    try:
+        if connection.vendor == "postgresql":
+            done = _run(connection, sql + (behind or " RETURNING 1"), (*row, *only_if.values)) is not None
+        else:
+            _run(connection, sql, (*row, *only_if.values))
+            done = _run(connection, "SELECT changes()") == (1,)
+    except OperationalError:
+        if connection.in_atomic_block or connection.is_usable():
+            raise
+        connection.close()
+        done = False
+    if not done:
+        raise NotInserted
+
+
+@cache
+def _insertion_if(model: type[models.Model], alias: str, condition: str) -> str:
+    """The statement that inserts a row where ``condition`` holds."""
+    connection = connections[alias]
+    fields = list(model._meta.concrete_fields)
+    names = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    marks = ", ".join(_typed_mark(field, connection) for field in fields)
+    return f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names}) SELECT {marks} {condition}"
+
+
+def _typed_mark(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> str:
+    """Where a value stands. What is selected is text to PostgreSQL unless it is told."""
+    kind = str(field.db_type(connection)).partition("(")[0]
+    return f"%s::{kind}" if connection.vendor == "postgresql" else "%s"
 
 
 # The driver's own cursor ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connections.models import APIKey, Connection, Event
-from connections.services import api_keys, connections, queries, status
+from connections.services import api_keys, connections, orders, queries, status
 from connections.services.actor import Actor
 from connections.services.connections import Change
 from connections.services.errors import Forbidden, NotFound
@@ -88,7 +88,7 @@ def test_the_other_connections_are_not_there(two: Tenant) -> None:
 def test_a_service_that_is_handed_another_row_does_not_see_it(two: Tenant) -> None:
     actor, depot = actor_of(restricted(two, "shop")), Connection.objects.get(slug="depot")
     for service in (
-        lambda: queries.preview(actor, depot, queries.Request({"sql": "select 1"})),
+        lambda: queries.preview(actor, depot, orders.Request({"sql": "select 1"})),
         lambda: queries.tables(actor, depot, search="", limit=5, after=None),
         lambda: status.check(actor, depot),
         lambda: status.history(actor, depot),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from connections.models import ConnectionSecrets
-from connections.services import connections, queries
+from connections.services import connections, orders, queries
 from connections.services.errors import Locked
 from tests.catalogue import Tenant
 from tests.servers.pausable import PausableServer
@@ -58,7 +58,7 @@ def test_changed_bytes_lock_a_connection_that_was_just_used(
     assert (refused.status_code, refused.json()["code"]) == (409, "locked")
     with pytest.raises(Locked):
         queries.preview(
-            acme.actor("analyst"), connections.get(acme.actor(), "warehouse"), queries.Request(PREVIEW["query"])
+            acme.actor("analyst"), connections.get(acme.actor(), "warehouse"), orders.Request(PREVIEW["query"])
         )
     row.blob, row.names = as_saved
     row.problem = ""

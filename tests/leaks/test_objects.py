@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connections.adapters.registry import registry
-from connections.services import connections, drafts, queries, vault
+from connections.services import connections, drafts, orders, vault
 from connections.services.connections import Change
 from connections.testing.leaks import Canaries
 from tests.catalogue import Tenant
@@ -22,4 +22,4 @@ def test_objects_of_the_services_show_no_secret(acme: Tenant) -> None:
     canaries.look_at("a draft", drafts.changed(adapter, row, {}, {}))
     canaries.look("an adapter's config", repr(adapter.config_class.model_validate(drafts.settings_of(adapter, row))))
     canaries.look("the repr of another change", repr(Change(config=row.config, secrets=vault.unseal(row))))
-    canaries.look_at("a request", queries.Request(query={"sql": "select 1"}))
+    canaries.look_at("a request", orders.Request(query={"sql": "select 1"}))

@@ -16,7 +16,7 @@ from django.db import connections as databases
 from django.utils import timezone
 
 from connections.models import Connection, ConnectionSecrets, Event, Slot
-from connections.services import connections, events, grounds, queries, rotation, slots, state, vault
+from connections.services import connections, events, grounds, orders, queries, rotation, slots, state, vault
 from connections.services.connections import Change
 from connections.services.errors import (
     CheckFailed,
@@ -106,7 +106,7 @@ def kept(row: Connection) -> list[str]:
 
 def pid(tenant: Tenant, row: Connection) -> str:
     """The server process that previews the connection now."""
-    return queries.preview(tenant.actor("analyst"), load(tenant, row), queries.Request(PID)).decode()
+    return queries.preview(tenant.actor("analyst"), load(tenant, row), orders.Request(PID)).decode()
 
 
 def actions(row: Connection) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 
 from connections import services
 from connections.models import Connection, Event
-from connections.services import connections, queries, status
+from connections.services import connections, orders, queries, status
 from connections.services.connections import Change
 from connections.services.errors import NotFound
 from tests.catalogue import Tenant
@@ -17,7 +17,7 @@ from tests.catalogue import Tenant
 QUERY = {"sql": "select 1"}
 SERVICES: dict[str, Callable[[Any, Connection], Any]] = {
     "read": lambda actor, row: services.read(row, QUERY, actor=actor),
-    "preview": lambda actor, row: queries.preview(actor, row, queries.Request(QUERY)),
+    "preview": lambda actor, row: queries.preview(actor, row, orders.Request(QUERY)),
     "describe": lambda actor, row: queries.describe(actor, row, QUERY, {}),
     "tables": lambda actor, row: queries.tables(actor, row, search="", limit=5, after=None),
     "columns": lambda actor, row: queries.columns(actor, row, ["orders"]),

@@ -19,9 +19,9 @@ from connections.api.base import OrganisationView
 from connections.api.middleware import request_id
 from connections.api.pagination import page_size
 from connections.models import Role
-from connections.services import jobs, queries
+from connections.services import jobs, orders, queries
 from connections.services.errors import Invalid
-from connections.services.queries import FORMATS, MEMBERS
+from connections.services.orders import FORMATS, MEMBERS
 
 
 class PreviewView(OrganisationView):
@@ -41,7 +41,7 @@ class PreviewView(OrganisationView):
             "formulas": self._choice("formulas", ("escape", "keep")),
         }
         body = self.json(MEMBERS)
-        wanted = queries.Request(
+        wanted = orders.Request(
             query=body.get("query"),
             **{name: body[name] for name in MEMBERS[1:] if name in body},
             format=format_,
