@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from connections.adapters.schema import Problem
 from connections.forms import SettingsForm
-from connections.services.queries import Request
+from connections.services.orders import Request
 from connections.services.sources import AdapterClass
 
 BLANK_ROWS = 2

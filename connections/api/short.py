@@ -7,7 +7,9 @@ what is wrong. Nothing has happened by then.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -30,6 +32,8 @@ REFUSED: Final = (AdapterError, CatalogueError, DatabaseError)
 log = logging.getLogger(__name__)
 KEPT_BODY: Final = 4096
 """Bytes of a request's body that is kept, with what it asks for, for the next one that asks the same."""
+NOTICED_SECONDS: Final = 0.1
+"""A wait that counts against what a preview may take."""
 _BEARER: Final = "Bearer "
 _ANY: Final = ("", "*/*", "application/json", "application/json, */*")
 
@@ -74,23 +78,28 @@ def answer(
     meta: Mapping[str, Any], key: str, body: bytes, org: str, slug: str, rid: str
 ) -> tuple[bytes, Callable[[], None]] | None:
     """The answer, and what to do with ``finished``; None where the usual way must answer. Raises ``REFUSED``."""
-    recalled = admission.recall(key, org, slug, rid, meta.get("REMOTE_ADDR"))
+    began = time.monotonic()
+    ip = meta.get("REMOTE_ADDR")
+    recalled = admission.recall(key, org, slug, rid, ip)
     if recalled is not None:
-        known, still = recalled
-        order = _order(known.ground.allowance("json"), body)
-        if order is None:
-            return None
         try:
-            return queries.preview_on(known.actor, known.ground, order, still)
+            return _preview(recalled, body)
         except NotInserted:
             admission.forget(key, org, slug)
-    admitted = admission.admit(key, org, slug, rid, meta.get("REMOTE_ADDR"))
-    if admitted is None or not admitted.actor.may(Role.ANALYST):
-        return None
-    order = _order(admitted.ground.allowance("json"), body)
+    admitted = admission.admit(key, org, slug, rid, ip)
+    return None if admitted is None else _preview(admitted, body, waited=time.monotonic() - began)
+
+
+def _preview(
+    admitted: admission.Admission, body: bytes, *, waited: float = 0.0
+) -> tuple[bytes, Callable[[], None]] | None:
+    """The answer to an admitted caller, who has ``waited`` so many seconds already. None as in ``answer``."""
+    order = _order(admitted.ground.allowance("json"), body) if admitted.actor.may(Role.ANALYST) else None
     if order is None:
         return None
-    return queries.preview_on(admitted.actor, admitted.ground, order)
+    if waited > NOTICED_SECONDS:
+        order = replace(order, timeout=max(order.timeout - waited, NOTICED_SECONDS))
+    return queries.preview_on(admitted.actor, admitted.ground, order, admitted.still)
 
 
 def finished(finish: Callable[[], None]) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
-from connections.adapters.registry import BrokenSourceError, UnknownSourceError, registry
+from connections.adapters.registry import PACKAGE, BrokenSourceError, UnknownSourceError, registry
 from connections.runner.jobs import Job
+
+_OURS: Final = f"{PACKAGE}."
 
 
 @dataclass(frozen=True, slots=True)
 class Realm:
     """One organisation and one class of sources: those that need the network, or those that read its files.
+
+    Of each source that is no part of this package, ``plugin``, the jobs are apart: what a worker was given once, code
+    that runs there later can read.
 
     ``folder`` is the identity of the files' folder: a folder that was made or replaced since is another realm, for a
     worker sees the one that was there when it was confined.
@@ -22,20 +27,18 @@ class Realm:
     network: bool
     root: str | None = None
     folder: tuple[int, int] | None = None
+    plugin: str = ""
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        if needs_network(job.source):
-            return cls(job.organisation, True)
-        return cls(job.organisation, False, job.root, _identity(job.root))
-
-
-def needs_network(source: str) -> bool:
-    """Whether ``source`` does. One that does not load here sees no files: true."""
-    try:
-        return registry[source].needs_network
-    except (UnknownSourceError, BrokenSourceError):
-        return True
+        try:
+            source = registry[job.source]
+        except (UnknownSourceError, BrokenSourceError):
+            return cls(job.organisation, True, plugin=job.source)  # what does not load here sees no files
+        plugin = "" if source.__module__.startswith(_OURS) else job.source
+        if source.needs_network:
+            return cls(job.organisation, True, plugin=plugin)
+        return cls(job.organisation, False, job.root, _identity(job.root), plugin)
 
 
 def _identity(folder: str | None) -> tuple[int, int] | None:

@@ -25,6 +25,12 @@ MARGIN_SECONDS: Final = 0.1
 """How much earlier than the supervisor the worker gives up by itself, so that its own words arrive."""
 SPARE_BYTES: Final = 16 * 1024 * 1024
 """What a body may be longer than twice its budget: rows are counted, and what a format writes around them is not."""
+LEAST_BYTES: Final = 64
+"""What a frame counts for besides what it holds: to hear many small ones is work too."""
+MAX_VALUES: Final = 200_000
+"""Values that one frame may tell: each takes many times its length here. 1 600 columns have 20 000."""
+WRITING_SECONDS: Final = 0.0008
+"""How long an answer is waited for awake that is being written: 100 rows take about a quarter of that."""
 _NOT_TOLD: Final = (ValueError, TypeError, KeyError, AttributeError)
 """What comes of a frame that is not as a worker makes it."""
 _SAID: Final = (Kind.CHUNK, Kind.HEAD, Kind.END, Kind.ERROR, Kind.STEP, Kind.PLAN)
@@ -79,6 +85,7 @@ class WorkerRun(Run):
         self._done: list[dict[str, Any]] = []
         self._given = False
         self._words = self._body = 0
+        self._asides: set[Kind] = set()
 
     def close(self) -> None:
         super().close()
@@ -111,9 +118,7 @@ class WorkerRun(Run):
             worker.channel.send(Kind.GO, until=ticket.until)
             yield Begun()
             while True:
-                kind, payload = worker.channel.receive(ticket.until)
-                if kind is Kind.SOON:
-                    kind, payload = worker.channel.receive_soon(ticket.until, 0.0008)
+                kind, payload = self._next_of(worker)
                 if ticket.error is not None:
                     raise ticket.error
                 if kind is Kind.NEED and not self._given:
@@ -128,6 +133,7 @@ class WorkerRun(Run):
                     if isinstance(frame, End):
                         return
                 else:
+                    self._require_once(kind)
                     worker.hear(kind)  # done with resetting after the job before
                     worker.settled = False
         except TimeoutError:
@@ -136,6 +142,22 @@ class WorkerRun(Run):
         except EOFError:
             self._pool.release(ticket, fit=False)
             raise ticket.error or _crashed(worker) from None
+
+    def _next_of(self, worker: Worker) -> tuple[Kind, bytes]:
+        """The worker's next frame. When it says that the answer comes soon, and nobody else works, we stay awake."""
+        kind, payload = worker.channel.receive(self._ticket.until)
+        if kind is not Kind.SOON:
+            return kind, payload
+        self._require_once(kind)
+        if self._pool.alone:
+            return worker.channel.receive_soon(self._ticket.until, WRITING_SECONDS)
+        return worker.channel.receive(self._ticket.until)
+
+    def _require_once(self, kind: Kind) -> None:
+        """A worker says each of these once for a job. Raises ``WorkerCrashedError`` for one that goes on."""
+        if kind in self._asides:
+            raise _untrue()
+        self._asides.add(kind)
 
     def _order(self) -> bytes:
         left = self._ticket.until - time.monotonic()
@@ -174,14 +196,14 @@ class WorkerRun(Run):
             raise _untrue() from None
 
     def _chunk(self, payload: bytes) -> Chunk:
-        self._body += len(payload)
+        self._body += len(payload) + LEAST_BYTES
         if self._body > 2 * self._ticket.job.budget.bytes + SPARE_BYTES:
             raise _untrue()
         return Chunk(payload)
 
     def _told(self, worker: Worker, kind: Kind, payload: bytes) -> Frame | None:
-        self._words += len(payload)
-        if self._words > 2 * MAX_WORDS:
+        self._words += len(payload) + LEAST_BYTES
+        if self._words > 2 * MAX_WORDS or payload.count(b",") + payload.count(b"[") + payload.count(b"{") > MAX_VALUES:
             raise _untrue()
         told = orjson.loads(payload)
         match kind:

@@ -1,5 +1,8 @@
 """Admission: one query that authenticates an API key, authorises it, and loads the connection it asks for.
 
+Whoever comes again within a minute is recalled instead: then the statement that puts the preview on record also sees
+that the query would find the same row, value by value, and writes nothing where it would not.
+
 What the query finds is all that a preview goes by. What follows from it (whether the settings fit, the budgets, the
 egress policy) is worked out once for each set of values found, and kept: whatever changes in the database, the values
 change with it, and so nothing kept is ever out of date.
@@ -34,6 +37,8 @@ from connections.services.grounds import Ground
 from connections.services.rows import Condition, Row, columns, first, instance
 
 KEPT: Final = 2048
+_SAME: Final = {"sqlite": "IS", "postgresql": "IS NOT DISTINCT FROM"}
+"""How a database compares values of which some are null."""
 _SHOWN: Final = (  # and not gone by
     *("description", "tags", "environment", "managed_by", "probe", "secrets_expire_at", "staged_generation"),
     *("status_ok", "status_code", "status_at", "created_by", "created_at", "updated_at"),
@@ -61,10 +66,11 @@ AND NOT a.restricted AND o.slug = %s AND c.slug = %s
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Who may use which connection, on which ground."""
+    """Who may use which connection, on which ground. One that was recalled holds only where ``still`` does."""
 
     actor: Actor
     ground: Ground
+    still: Condition | None = None
 
 
 def admit(key: str, organisation: str, connection: str, request_id: str, ip: str | None) -> Admission | None:
@@ -89,29 +95,15 @@ def admit(key: str, organisation: str, connection: str, request_id: str, ip: str
             return None
         walls.enter(admitted.actor.organisation_id)
     api_keys.used(admitted.actor.id, row[1], now)
-    _remember((digest, organisation, connection), Known(admitted, found[1], row, now))
+    _remember((digest, organisation, connection), _Known(admitted, found[1], row, now))
     return Admission(replace(admitted.actor, request_id=request_id, ip=ip), admitted.ground)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An admission of a moment ago, and the row that it followed from."""
+def recall(key: str, organisation: str, connection: str, request_id: str, ip: str | None) -> Admission | None:
+    """What ``admit`` found last for the same, ``still`` so where it would find just that again.
 
-    admission: Admission
-    prefix: str
-    row: Row
-    at: datetime
-
-
-_known: dict[tuple[str, str, str], Known] = {}
-
-
-def recall(
-    key: str, organisation: str, connection: str, request_id: str, ip: str | None
-) -> tuple[Admission, Condition] | None:
-    """What ``admit`` last found for the same, and the condition that it would find just that again.
-
-    None where it did not within the last minute; ``admit`` also notes that a key is in use, once a minute.
+    One statement then both admits a preview and puts it on record. None where ``admit`` was not asked within the last
+    minute: it also notes that a key is in use, once a minute.
     """
     digest = api_keys.digest(key)
     known = _known.get((digest, organisation, connection))
@@ -121,11 +113,9 @@ def recall(
     alias = router.db_for_write(Event)
     if alias != router.db_for_read(APIKey) or connections[alias].vendor not in _SAME:
         return None
-    row = known.row
     asked = (Slot.CURRENT.value, known.prefix, _moment(alias, now), organisation, connection)
-    found = known.admission
-    admission = Admission(replace(found.actor, request_id=request_id, ip=ip), found.ground)
-    return admission, Condition(_still(alias), (*asked, digest, *row[2:]))
+    actor = replace(known.admission.actor, request_id=request_id, ip=ip)
+    return Admission(actor, known.admission.ground, Condition(_still(alias), (*asked, digest, *known.row[2:])))
 
 
 def forget(key: str, organisation: str, connection: str) -> None:
@@ -133,7 +123,20 @@ def forget(key: str, organisation: str, connection: str) -> None:
     _known.pop((api_keys.digest(key), organisation, connection), None)
 
 
-def _remember(what: tuple[str, str, str], known: Known) -> None:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An admission, the row that it followed from, and when that was."""
+
+    admission: Admission
+    prefix: str
+    row: Row
+    at: datetime
+
+
+_known: Final[dict[tuple[str, str, str], _Known]] = {}  # by the key's digest, and the slugs
+
+
+def _remember(what: tuple[str, str, str], known: _Known) -> None:
     if len(_known) >= KEPT:
         _known.clear()
     _known[what] = known
@@ -141,9 +144,6 @@ def _remember(what: tuple[str, str, str], known: Known) -> None:
 
 def _moment(alias: str, now: datetime) -> Any:
     return connections[alias].ops.adapt_datetimefield_value(now)
-
-
-_SAME: Final = {"sqlite": "IS", "postgresql": "IS NOT DISTINCT FROM"}
 
 
 @cache

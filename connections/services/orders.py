@@ -127,7 +127,7 @@ def _timeout(allowance: Allowance, timeout: Any) -> float:
 
 
 def _detail(request: Request) -> dict[str, Any]:
-    """What the record says of a read: of the query its hash and length, as its text may hold what nobody should keep."""
+    """What the record says of a read: of the query hash and length, as its text may hold what nobody should keep."""
     text = json.dumps(request.query, default=str, sort_keys=True).encode()
     return {
         "query_sha256": hashlib.sha256(text).hexdigest(),
