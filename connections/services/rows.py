@@ -203,8 +203,10 @@ def _insert(
         if connection.vendor == "postgresql":
             done = _run(connection, sql + (behind or " RETURNING 1"), (*row, *only_if.values)) is not None
         else:
+            connection.ensure_connection()
+            before = connection.connection.total_changes
             _run(connection, sql, (*row, *only_if.values))
-            done = _run(connection, "SELECT changes()") == (1,)
+            done = connection.connection.total_changes > before
     except OperationalError:
         if connection.in_atomic_block or connection.is_usable():
             raise
@@ -289,11 +291,12 @@ def _with_question_marks(sql: str) -> str:
 @contextlib.contextmanager
 def _not_synced(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Write commits of this block to SQLite's log, and do not wait until that lasts."""
-    _run(connection, "PRAGMA synchronous=NORMAL")
+    raw = connection.connection
+    raw.execute("PRAGMA synchronous=NORMAL").close()
     try:
         yield
     finally:
-        _run(connection, "PRAGMA synchronous=FULL")
+        raw.execute("PRAGMA synchronous=FULL").close()
 
 
 # PostgreSQL's log ----------------------------------------------------------------------------------------------------
