@@ -41,6 +41,7 @@ from connections.adapters.errors import (
     TransientError,
     UnreachableError,
 )
+from connections.adapters.gate import Gate
 from connections.adapters.limits import Deadline
 from connections.adapters.upgrades import Upgrade
 from connections.adapters.vouching import vouched
@@ -76,12 +77,15 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
     takes_parameters: ClassVar[bool] = False
     job_modules: ClassVar[tuple[str, ...]] = ()
     """Modules that jobs import and listing the source does not; workers are forked with them loaded."""
+    waits_itself: ClassVar[bool] = False
+    """Whether ``read`` enters ``self.gate`` right before it touches the source. For others that was done before."""
     upgrades: ClassVar[Mapping[int, Upgrade]] = {}
     """The way from each earlier ``schema_version`` of the settings to the next: ``{1: Upgrade(…)}``."""
 
     def __init__(self, config: ConfigT, environment: Environment) -> None:
         self.config = config
         self.environment = environment
+        self.gate = Gate()
         self._secrets = sorted(_spellings(config), key=len, reverse=True)
 
     # What callers use ------------------------------------------------------------------------------------------
@@ -137,9 +141,10 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
             started = time.perf_counter()
             self.connect_with_retries(deadline)
             connected = time.perf_counter()
+            waited = self.gate.waited
             result = self.rows(query, parameters, limit=limit, offset=offset, count=count, deadline=deadline)
-            result.connect_ms = (connected - started) * 1000
-            result.execute_ms = _ms(connected)
+            result.connect_ms = (connected - started - waited) * 1000
+            result.execute_ms = _ms(connected + self.gate.waited - waited)
         result.batches = self._translated(result.batches, deadline)
         return result
 

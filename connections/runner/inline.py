@@ -15,7 +15,7 @@ from typing import Any
 
 from connections.adapters.errors import AdapterError, CancelledError, InternalError
 from connections.adapters.limits import Deadline
-from connections.runner.frames import Begun, Frame, Ready
+from connections.runner.frames import Begun, Frame, Ready, Soon
 from connections.runner.jobs import Job
 from connections.runner.operations import failure, perform
 from connections.runner.runs import Run, SettingsSource
@@ -50,7 +50,8 @@ class InlineRun(Run):
             for frame in perform(self.job, loan.adapter, self._deadline):
                 if self.stopped is not None:
                     raise CancelledError(self.stopped)
-                yield frame
+                if not isinstance(frame, Soon):  # there is nobody to wake
+                    yield frame
             error = None
         except Exception as exc:
             error = failure(exc, self.job)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from connections.adapters.errors import InvalidError
 from connections.adapters.limits import Budget
+
+_NO_ID: Final = b'{"id":""'
 
 
 class Operation(StrEnum):
@@ -77,14 +79,15 @@ class Job:
 
         Raises ``InvalidError`` when an argument is not a JSON value.
         """
-        work = replace(self, id="")
         if not self.arguments.get("parameters"):  # values may hold NaN, which orjson makes a null of
             try:
-                return orjson.dumps(work)
+                content, its_id = orjson.dumps(self), orjson.dumps({"id": self.id})[:-1]
             except TypeError:
                 pass  # half of a surrogate pair, or what is no JSON
+            else:
+                return _NO_ID + content[len(its_id) :]  # the first field; ``replace`` takes longer than all of this
         try:
-            return json.dumps(asdict(work)).encode()
+            return json.dumps(asdict(replace(self, id=""))).encode()
         except (TypeError, ValueError):
             raise InvalidError("Queries and parameters must be JSON values.", field="/parameters") from None
 

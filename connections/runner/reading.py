@@ -10,6 +10,7 @@ from connections.adapters.base import Adapter
 from connections.adapters.config import Query
 from connections.adapters.contract import Notice, Result
 from connections.adapters.errors import TooLargeError
+from connections.adapters.gate import Gate
 from connections.adapters.limits import Budget, Deadline
 from connections.runner import memory
 from connections.runner.cutting import Cutter
@@ -33,7 +34,7 @@ def read(
     deadline: Deadline,
     begin: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
-    """Run ``query`` and encode its rows, within ``budget``. ``begin`` is called before the source is touched.
+    """Run ``query`` and encode its rows, within ``budget``. ``begin`` is called once, before the source is touched.
 
     Raises ``TooLargeError`` for too many columns, and for whatever else is over where ``cut`` is false.
     """
@@ -41,7 +42,11 @@ def read(
     limit = min(asked, budget.rows)
     parameters, count = dict(arguments.get("parameters") or {}), bool(arguments.get("count"))
     memory.before()
-    begin()
+    gate = Gate(begin)
+    if adapter.waits_itself:
+        adapter.gate = gate
+    else:
+        gate.enter()
     result = adapter.read(
         query,
         parameters,

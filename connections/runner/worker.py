@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from connections.adapters.errors import AdapterError, InternalError, TooLargeError
+from connections.adapters.gate import Shut
 from connections.adapters.limits import Deadline
 from connections.adapters.vouching import vouched
 from connections.runner import egress_hook, isolation
@@ -143,7 +144,10 @@ class Worker:
         fit = True
 
         def begin() -> None:
-            self._await_go(deadline.at)
+            try:
+                self._await_go(deadline.at)
+            except EOFError:
+                raise Shut from None
 
         try:
             loan = self._adapters.take(job, self._settings(deadline))
@@ -152,7 +156,7 @@ class Worker:
             whole = job.arguments.get("format", "json") == "json"
             for frame in perform(job, loan.adapter, deadline, begin=begin):
                 self._send(frame, whole=whole)
-        except (EOFError, TimeoutError):
+        except (EOFError, TimeoutError, Shut):
             raise EOFError from None  # nobody listens, or nobody gave the settings in time
         except Stopped:
             if loan is not None and self._may_go:  # else the source was asked nothing
@@ -164,7 +168,7 @@ class Worker:
             error = failure(exc, job)
             # After a failed allocation or a panic nothing in this process is sure any more.
             fit = isinstance(exc, Exception) and not isinstance(exc, MemoryError)
-            begin()  # the supervisor says so once for each job
+            self._await_go(deadline.at)  # the supervisor says so once for each job
             self._channel.send(Kind.ERROR, orjson.dumps({"error": error.as_dict(), "fit": fit}))
         if fit and loan is not None:
             self._adapters.give_back(loan, error)

@@ -108,10 +108,8 @@ def recall(key: str, organisation: str, connection: str, request_id: str, ip: st
     digest = api_keys.digest(key)
     known = _known.get((digest, organisation, connection))
     now = timezone.now()
-    if known is None or not timedelta() <= now - known.at < api_keys.USE_RESOLUTION:
-        return None
-    alias = router.db_for_write(Event)
-    if alias != router.db_for_read(APIKey) or connections[alias].vendor not in _SAME:
+    alias = _alias()
+    if known is None or alias is None or not timedelta() <= now - known.at < api_keys.USE_RESOLUTION:
         return None
     asked = (Slot.CURRENT.value, known.prefix, _moment(alias, now), organisation, connection)
     actor = replace(known.admission.actor, request_id=request_id, ip=ip)
@@ -144,6 +142,13 @@ def _remember(what: tuple[str, str, str], known: _Known) -> None:
 
 def _moment(alias: str, now: datetime) -> Any:
     return connections[alias].ops.adapt_datetimefield_value(now)
+
+
+@cache
+def _alias() -> str | None:
+    """The database that has both keys and record, where it is of a kind that can compare; None elsewhere."""
+    alias = router.db_for_write(Event)
+    return alias if alias == router.db_for_read(APIKey) and connections[alias].vendor in _SAME else None
 
 
 @cache

@@ -35,6 +35,7 @@ _STATE: Final = "_catalogue_patience"
 _NOT_AVAILABLE: Final = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _log: Final = logging.getLogger(__name__)
 _locks: Final = Seldom(_log)
+_NOTHING: Final = nullcontext()
 _at_terminal = False
 
 
@@ -81,7 +82,10 @@ def within(seconds: float) -> Iterator[None]:
 
 def within_at_no_cost(seconds: float) -> AbstractContextManager[None]:
     """``within`` on SQLite, whose locks are this host's. On PostgreSQL, where it would be a round trip, nothing."""
-    return within(seconds) if connections[DEFAULT_DB_ALIAS].vendor == "sqlite" else nullcontext()
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "sqlite" or seconds >= _patience(connection) - _SHORTER_SECONDS:
+        return _NOTHING
+    return within(seconds)
 
 
 def away(exc: BaseException) -> DatabaseAway:

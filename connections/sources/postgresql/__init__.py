@@ -60,6 +60,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
     style = Style.DOLLAR
     arrays = True
     probes_tls = True
+    waits_itself = True
 
     def __init__(self, config: PostgreSQLConfig, environment: Environment) -> None:
         super().__init__(config, environment)
@@ -73,6 +74,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         if self._session is not None and self._session.stale(deadline):
             self.close()
         if self._session is None:
+            self.gate.enter()
             super().connect_with_retries(deadline)
 
     def connect(self, deadline: Deadline) -> None:
@@ -97,7 +99,7 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
             deadline.require()  # it was the job's own time that ran out
             raise
         try:
-            self._session = Session(connection)
+            self._session = Session(connection, self._enter)
             if not pinned:
                 self._session.pin(SESSION, deadline)
             self._require_contained(deadline)
@@ -220,6 +222,9 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         from connections.sources.postgresql.catalogue import PostgreSQLTables
 
         return PostgreSQLTables(lambda statement: self._ask(statement, Deadline.after(30)), self.config.database)
+
+    def _enter(self) -> None:
+        self.gate.enter()
 
     def _queried(self, bound: Bound, window: Window, deadline: Deadline) -> Rows:
         from connections.sources.postgresql.attempts import attempt

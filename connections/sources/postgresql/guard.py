@@ -10,7 +10,7 @@ takes nothing but a query. What the login itself may do besides is the role's ch
 from __future__ import annotations
 
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,9 @@ class Rows:
 class Session:
     """One logged-in connection. At most one statement at a time. Raises ``AdapterError`` when it is lost by now."""
 
-    def __init__(self, connection: PGconn) -> None:
+    def __init__(self, connection: PGconn, before: Callable[[], None] = lambda: None) -> None:
+        """``before`` is called before anything is sent."""
+        self._before = before
         self._pg = connection
         if not self.usable:
             raise of_libpq(connection.error_message.decode(errors="replace"))
@@ -206,6 +208,7 @@ class Session:
         return [(b"set local statement_timeout = %d" % timeout, None, None)]
 
     def _send(self, commands: list[Command], deadline: Deadline, *, end: bool = False) -> None:
+        self._before()
         if self._pg.pipeline_status == pq.PipelineStatus.OFF:
             self._pg.enter_pipeline_mode()
         for text, values, types in commands:
