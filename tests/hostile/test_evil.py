@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from connections.runner import realms
 from connections.runner.frames import Kind
 from connections.runner.isolation import MEMORY_FLOOR, MOST_THREADS, SPARE_MEMORY
 from connections.runner.processes import IDLE_DESCRIPTORS, IDLE_THREADS
+from connections.runner.realms import Realm
 from connections.runner.supervisor import LocalRunner
 from tests.hostile.attack import GRACE, SECRET, Outcome, attack
 from tests.hostile.evil import SITE
-from tests.runner.asking import Asker, gone
+from tests.runner.asking import Asker, gone, sleeping_job
 
 VICTIM = "victim-c4n4ry"
 UNSPOKEN = "n4m3-of-the-victim"
@@ -315,6 +316,7 @@ FRAMES = {
     "an error without a word": (Kind.ERROR, b"{}"),
     "a step of no check": (Kind.PLAN, b'["nonsense"]'),
     "deep": (Kind.END, b"[" * 10_000),
+    "many values": (Kind.HEAD, b'{"columns":[' + b"[]," * 400_000 + b"[]]}"),
     "a job": (Kind.JOB, b""),
 }
 
@@ -324,6 +326,28 @@ def test_a_frame_that_no_worker_sends_ends_the_worker(world: World, name: str):
     kind, payload = FRAMES[name]
     outcome = world.attack("say", frames=[[int(kind), payload.decode()]])
     assert outcome.code == "worker_crashed", outcome.told
+
+
+@pytest.mark.parametrize(("kind", "most"), [(Kind.IDLE, 1), (Kind.SOON, 1), (Kind.CHUNK, 400_000)])
+def test_frames_that_say_nothing_are_not_heard_for_ever(world: World, kind: Kind, most: int):
+    """To hear one is work as well, in the process that serves everybody."""
+    started = time.monotonic()
+    outcome = world.attack("repeat", kind=int(kind), timeout=30)
+    assert outcome.code == "worker_crashed", outcome.told
+    assert time.monotonic() - started < (15 if most > 1 else 5)
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_plug_in_shares_no_worker_with_other_sources(tmp_path: Path):
+    """Nor their secrets, which a worker was given before: not those of its own organisation either."""
+
+    def realm(source: str) -> Realm:
+        return Realm.of(replace(sleeping_job(), source=source, root=str(tmp_path)))
+
+    assert realm("sqlite") == realm("duckdb")
+    assert realm("postgresql") == realm("mysql")
+    apart = [realm(source) for source in ("sqlite", "postgresql", *SOURCES)]
+    assert len(set(apart)) == len(apart)
 
 
 def test_the_settings_are_given_once(world: World):

@@ -1,0 +1,82 @@
+"""A read prepares before its source may be touched, and touches it only then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from catalog_project.demo import postgres
+from connections.adapters.gate import Shut
+from connections.adapters.limits import Budget, Deadline
+from connections.adapters.sql.query import SQLQuery
+from connections.runner.frames import End
+from connections.runner.reading import read
+from connections.sources.postgresql import PostgreSQLAdapter
+from connections.sources.postgresql.login import APPLICATION
+from tests.servers.pausable import PausableServer
+from tests.sources.postgresql import adapter_of
+
+QUERY = SQLQuery(sql="select 'touched'")
+
+
+@pytest.fixture
+def adapter(postgresql: PausableServer) -> Iterator[PostgreSQLAdapter]:
+    made = adapter_of(postgresql)
+    yield made
+    made.close()
+
+
+def sessions(server: PausableServer) -> list[tuple[Any, ...]]:
+    """The sessions of ours at the server, and when each was last asked something."""
+    with postgres.connect(server) as connection:
+        found = connection.execute(
+            "select pid, state_change, state from pg_stat_activity where application_name = %s", (APPLICATION,)
+        )
+        return found.fetchall()
+
+
+def test_nobody_connects_before_that(adapter: PostgreSQLAdapter, postgresql: PausableServer) -> None:
+    there: list[int] = []
+    before = len(sessions(postgresql))
+    frames = read(adapter, QUERY, {}, Budget(), Deadline.after(10), lambda: there.append(len(sessions(postgresql))))
+    assert isinstance(list(frames)[-1], End)
+    assert there == [before]
+
+
+def test_a_warm_session_is_asked_nothing_before_that(adapter: PostgreSQLAdapter, postgresql: PausableServer) -> None:
+    list(read(adapter, QUERY, {}, Budget(), Deadline.after(10)))
+    assert adapter.reset()
+    before = sessions(postgresql)
+    there: list[list[tuple[Any, ...]]] = []
+    list(read(adapter, QUERY, {}, Budget(), Deadline.after(10), lambda: there.append(sessions(postgresql))))
+    assert there == [before]
+    assert sessions(postgresql) != before
+
+
+def test_where_it_may_not_be_touched_nothing_is_asked(adapter: PostgreSQLAdapter, postgresql: PausableServer) -> None:
+    list(read(adapter, QUERY, {}, Budget(), Deadline.after(10)))
+    assert adapter.reset()
+    before = sessions(postgresql)
+
+    def shut() -> None:
+        raise Shut
+
+    with pytest.raises(Shut):
+        list(read(adapter, QUERY, {}, Budget(), Deadline.after(10), shut))
+    assert sessions(postgresql) == before
+
+
+def test_waiting_for_that_is_no_time_of_the_source(adapter: PostgreSQLAdapter) -> None:
+    list(read(adapter, QUERY, {}, Budget(), Deadline.after(10)))
+    assert adapter.reset()
+    *_, end = read(adapter, QUERY, {}, Budget(), Deadline.after(10), _slowly)
+    assert isinstance(end, End)
+    assert 0 <= end.fields["stats"]["execute_ms"] < 400
+    assert 0 <= end.fields["stats"]["connect_ms"] < 400
+
+
+def _slowly() -> None:
+    time.sleep(0.5)
