@@ -173,8 +173,8 @@ def test_a_realm_is_an_organisation_and_a_class_and_the_folder_that_was_there(to
     assert realm("postgresql", tmp_path) == realm("http_api", None) == Realm("acme", True)
     assert realm("sqlite", tmp_path) == realm("duckdb", tmp_path) != realm("sqlite", None)
     assert realm("sqlite", tmp_path) != realm("sqlite", tmp_path, "globex")
-    assert realm("toy", None) == Realm("acme", False)
-    assert realm("nowhere", None) == Realm("acme", True)
+    assert realm("toy", None) == Realm("acme", False, plugin="toy")
+    assert realm("nowhere", None) == Realm("acme", True, plugin="nowhere")
     folder = tmp_path / "later"
     before = realm("sqlite", folder)
     folder.mkdir()
