@@ -212,11 +212,6 @@ class Pool:
                 self._wake()
         return bool(workers)
 
-    @property
-    def alone(self) -> bool:
-        """Whether at most one job runs or waits here. Looked at without the lock: it may be otherwise in a moment."""
-        return len(self._tickets) <= 1
-
     def missing(self) -> int:
         """How many blank workers there should be and are not."""
         with self._lock:

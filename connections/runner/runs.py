@@ -144,14 +144,12 @@ class WorkerRun(Run):
             raise ticket.error or _crashed(worker) from None
 
     def _next_of(self, worker: Worker) -> tuple[Kind, bytes]:
-        """The worker's next frame. When it says that the answer comes soon, and nobody else works, we stay awake."""
+        """The worker's next frame. When it says that the answer comes soon, we stay awake for that at first."""
         kind, payload = worker.channel.receive(self._ticket.until)
         if kind is not Kind.SOON:
             return kind, payload
         self._require_once(kind)
-        if self._pool.alone:
-            return worker.channel.receive_soon(self._ticket.until, WRITING_SECONDS)
-        return worker.channel.receive(self._ticket.until)
+        return worker.channel.receive_soon(self._ticket.until, WRITING_SECONDS)
 
     def _require_once(self, kind: Kind) -> None:
         """A worker says each of these once for a job. Raises ``WorkerCrashedError`` for one that goes on."""
