@@ -41,7 +41,9 @@ class Event(Identified):
     database lets nobody change it but to give it, once, its seal and a position in that, from 1, which no other has.
     """
 
-    organisation = models.ForeignKey(Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
+    organisation = models.ForeignKey(
+        Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
+    )
     at = models.DateTimeField(_("at"), default=timezone.now)
     actor_kind = models.CharField(max_length=16)
     actor_id = models.CharField(max_length=36, blank=True)
@@ -57,7 +59,7 @@ class Event(Identified):
     detail = models.JSONField(_("detail"), default=dict)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
     ip = models.GenericIPAddressField(_("address"), null=True)
-    seal = models.ForeignKey(EventSeal, models.PROTECT, null=True, related_name="+")
+    seal = models.ForeignKey(EventSeal, models.PROTECT, null=True, related_name="+", db_index=False)
     position = models.PositiveIntegerField(null=True)
 
     objects = TenantQuerySet["Event"].as_manager()
@@ -67,7 +69,7 @@ class Event(Identified):
         verbose_name_plural = _("events")
         default_permissions = ("view",)
         ordering = ["-at", "-id"]
-        indexes = [
+        indexes = [  # those of seal and organisation alone would be parts of these
             models.Index(fields=["organisation", "-at", "-id"], name="events_newest_first"),
             models.Index(fields=["organisation", "object_id", "-at"], name="events_of_an_object"),
             models.Index(fields=["organisation", "at", "id"], condition=models.Q(seal=None), name="events_unsealed"),

@@ -14,7 +14,7 @@ from connections.adapters.limits import Budget, Deadline
 from connections.adapters.sql.query import SQLQuery
 from connections.runner.frames import End
 from connections.runner.reading import read
-from connections.sources.postgresql import PostgreSQLAdapter
+from connections.sources.postgresql import PostgreSQLAdapter, guard
 from connections.sources.postgresql.login import APPLICATION
 from tests.servers.pausable import PausableServer
 from tests.sources.postgresql import adapter_of
@@ -46,12 +46,17 @@ def test_nobody_connects_before_that(adapter: PostgreSQLAdapter, postgresql: Pau
     assert there == [before]
 
 
-def test_a_warm_session_is_asked_nothing_before_that(adapter: PostgreSQLAdapter, postgresql: PausableServer) -> None:
+@pytest.mark.parametrize("length", [0, guard.KEPT_BYTES - 300, guard.KEPT_BYTES, 8_192, 100_000])
+def test_a_warm_session_is_asked_nothing_before_that(
+    adapter: PostgreSQLAdapter, postgresql: PausableServer, length: int
+) -> None:
+    """libpq begins to send long texts by itself."""
+    query = SQLQuery(sql=f"select 'touched{'.' * length}'")
     list(read(adapter, QUERY, {}, Budget(), Deadline.after(10)))
     assert adapter.reset()
     before = sessions(postgresql)
     there: list[list[tuple[Any, ...]]] = []
-    list(read(adapter, QUERY, {}, Budget(), Deadline.after(10), lambda: there.append(sessions(postgresql))))
+    list(read(adapter, query, {}, Budget(), Deadline.after(10), lambda: there.append(sessions(postgresql))))
     assert there == [before]
     assert sessions(postgresql) != before
 

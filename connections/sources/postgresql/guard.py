@@ -35,6 +35,8 @@ BATCH_BYTES = 512 * 1024
 MOST_ROWS = 5_000
 MOST_MOVED = 2**31 - 1
 """Rows that one MOVE may name: an int4."""
+KEPT_BYTES = 2048
+"""What libpq keeps in a pipeline until it is told to send; it begins by itself at 8192, with what it adds."""
 MARGIN = 0.1
 """Seconds by which the server's own time-out comes before ours, so that its error arrives."""
 
@@ -208,11 +210,13 @@ class Session:
         return [(b"set local statement_timeout = %d" % timeout, None, None)]
 
     def _send(self, commands: list[Command], deadline: Deadline, *, end: bool = False) -> None:
-        self._before()
+        if _size(commands) > KEPT_BYTES:
+            self._before()
         if self._pg.pipeline_status == pq.PipelineStatus.OFF:
             self._pg.enter_pipeline_mode()
         for text, values, types in commands:
             self._pg.send_query_params(text, values, types)
+        self._before()
         self._pg.pipeline_sync()
         self._owed += 1
         if end:
@@ -321,6 +325,11 @@ class Session:
 
         with own_question():
             self._book.learn(wanted, look_up)
+
+
+def _size(commands: list[Command]) -> int:
+    """Bytes of texts and values."""
+    return sum(len(text) + sum(len(value or b"") for value in values or ()) for text, values, _ in commands)
 
 
 def _move(rows: int) -> Command:
