@@ -17,7 +17,9 @@ class Migration(migrations.Migration):
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[
-                migrations.RunSQL(f"drop index if exists {name}", f"create index {name} on connections_event ({column})")
+                migrations.RunSQL(
+                    f"drop index if exists {name}", f"create index {name} on connections_event ({column})"
+                )
                 for name, column in INDEXES.items()
             ],
             state_operations=[
