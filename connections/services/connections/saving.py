@@ -1,16 +1,11 @@
-"""Connections: find, create, change, pause, clone, delete."""
+"""Connections made, changed, cloned and deleted: the row, its secrets, its revision and its event together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
-from django.utils import timezone
-from django.utils.text import slugify
+from django.db import transaction
 
 from connections.models import Connection, Role
 from connections.services import (
@@ -28,83 +23,14 @@ from connections.services import (
     vault,
 )
 from connections.services.actor import Actor
+from connections.services.connections.change import Change, plain_fields
+from connections.services.connections.finding import get
+from connections.services.connections.slugs import insert_with_slug
 from connections.services.drafts import Draft
-from connections.services.errors import Conflict, Invalid, NotFound, PreconditionFailed, VersionConflict
+from connections.services.errors import Invalid, PreconditionFailed, VersionConflict
 
 Verify = Callable[[Draft], None]
 """Called with a draft before it is stored; raises to store nothing."""
-
-TEXT_LIMITS = {"name": 200, "description": 10_000, "environment": 64}
-MAX_TAGS = 50
-STATUS_FILTERS = {"ok": Q(status_ok=True), "failed": Q(status_ok=False), "unknown": Q(status_ok=None)}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a caller wants changed; None leaves as it is. ``config`` is a JSON Merge Patch; an empty ``probe`` none."""
-
-    name: str | None = None
-    description: str | None = None
-    tags: list[str] | None = None
-    environment: str | None = None
-    config: dict[str, Any] | None = field(default=None, repr=False)
-    secrets: dict[str, Any] | None = field(default=None, repr=False)
-    expiries: dict[str, Any] | None = None
-    probe: dict[str, Any] | None = None
-
-
-def visible(actor: Actor) -> QuerySet[Connection]:
-    """The organisation's connections, with what showing them needs."""
-    found = Connection.objects.all().visible_to(actor).select_related("organisation")
-    return found.prefetch_related("secrets_rows", "organisation__keys")
-
-
-def get(actor: Actor, slug: str) -> Connection:
-    """One connection. Raises ``NotFound``, also for another organisation's."""
-    try:
-        found = visible(actor).get(slug=slug)
-        if not all(vault.is_due(found, row) for row in found.secrets_rows.all()):
-            found = visible(actor).get(slug=slug)  # it is read before its secrets, and a rotation may fall in between
-        return found
-    except Connection.DoesNotExist:
-        raise NotFound from None
-
-
-def search(
-    actor: Actor,
-    *,
-    source: str = "",
-    tag: str = "",
-    environment: str = "",
-    status: str = "",
-    q: str = "",
-    expiring: int | None = None,
-) -> QuerySet[Connection]:
-    """The organisation's connections that fit every filter that is not empty.
-
-    ``expiring`` is as in ``expiring_within``.
-    """
-    found = visible(actor)
-    if expiring is not None:
-        found = found.filter(expiring_within(expiring))
-    if source:
-        found = found.filter(source=source)
-    if environment:
-        found = found.filter(environment=environment)
-    if tag:
-        found = found.filter(pk__in=[pk for pk, tags in found.values_list("pk", "tags") if tag in tags])
-    if status:
-        found = found.filter(STATUS_FILTERS[status])
-    if q:
-        found = found.filter(
-            Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q) | Q(source__icontains=q)
-        )
-    return found
-
-
-def expiring_within(days: int) -> Q:
-    """Connections of which a secret or certificate ends within so many days, or has ended, as far as is known."""
-    return Q(secrets_expire_at__lte=timezone.now() + timedelta(days=days))
 
 
 def create(
@@ -120,7 +46,7 @@ def create(
     actor.require(Role.EDITOR)
     actor.require_whole_reach()
     adapter = sources.chosen(source, actor.organisation)
-    plain = _plain_fields(change)
+    plain = plain_fields(change)
     if not plain.get("name"):
         raise Invalid.at("/name", "A connection needs a name.", "required")
     probe = probes.checked(adapter, change.probe)
@@ -138,7 +64,7 @@ def create(
         **plain,
     )
     with transaction.atomic():
-        _save_with_slug(connection, slug)
+        insert_with_slug(connection, slug)
         if draft.secrets:
             vault.seal(connection, draft.secrets, draft.set_at, changed=True)
         expiry.keep(connection, expiry.stored(connection), draft, change.expiries)
@@ -163,7 +89,7 @@ def update(
     ``if_match`` names the versions that may be changed. ``action`` and ``detail`` are what the record calls it.
     """
     actor.require(Role.EDITOR, connection)
-    plain = _plain_fields(change)
+    plain = plain_fields(change)
     if change.probe is not None and change.probe != connection.probe:
         plain["probe"] = probes.checked(sources.find(connection.source), change.probe)
     require_version(connection, if_match, version)
@@ -212,29 +138,11 @@ def delete(
         standing.watch.doubt()
 
 
-def pause(actor: Actor, connection: Connection, reason: Any) -> Connection:
-    """Stop all use of a connection, and say why. Pausing a paused one changes its reason."""
-    actor.require(Role.EDITOR, connection)
-    if not isinstance(reason, str) or len(reason) > 500 or "\0" in reason:
-        raise Invalid.at("/reason", "The reason is a text of at most 500 characters.")
-    if connection.paused_at is not None and connection.paused_reason == reason:
-        return connection
-    return _set_pause(actor, connection, reason=reason, action="connection.pause")
-
-
-def resume(actor: Actor, connection: Connection) -> Connection:
-    """Allow use again."""
-    actor.require(Role.EDITOR, connection)
-    if connection.paused_at is None:
-        return connection
-    return _set_pause(actor, connection, reason=None, action="connection.resume")
-
-
 def clone(actor: Actor, connection: Connection, name: str | None = None) -> Connection:
     """A copy without secrets, named ``name`` or after the original."""
     actor.require(Role.EDITOR, connection)
     actor.require_whole_reach()
-    plain = _plain_fields(Change(name=name if name is not None else f"{connection.name[:190]} (copy)"))
+    plain = plain_fields(Change(name=name if name is not None else f"{connection.name[:190]} (copy)"))
     sources.chosen(connection.source, actor.organisation)
     copy = Connection(
         organisation=actor.organisation,
@@ -249,7 +157,7 @@ def clone(actor: Actor, connection: Connection, name: str | None = None) -> Conn
         **plain,
     )
     with transaction.atomic():
-        _save_with_slug(copy, None)
+        insert_with_slug(copy, None)
         expiry.settle(copy)
         revisions.write(actor, copy)
         events.record(actor, "connection.clone", copy, detail={"from": str(connection.pk)})
@@ -294,18 +202,6 @@ def _apply(row: Connection, draft: Draft) -> dict[str, Any]:
     return changes
 
 
-def _set_pause(actor: Actor, connection: Connection, *, reason: str | None, action: str) -> Connection:
-    with transaction.atomic():
-        row = Connection.objects.select_for_update().get(pk=connection.pk)
-        row.paused_at = timezone.now() if reason is not None else None
-        row.paused_reason = reason or ""
-        row.version = counters.after(row.version)
-        row.save(update_fields=["paused_at", "paused_reason", "version", "updated_at"])
-        events.record(actor, action, row, detail={"reason": reason} if reason else {})
-        standing.watch.doubt()
-    return get(actor, connection.slug)
-
-
 def require_version(connection: Connection, if_match: Collection[int] | None, version: int | None) -> None:
     if if_match is not None and connection.version not in if_match:
         raise PreconditionFailed(f"The connection is at version {connection.version}. Load it again.")
@@ -313,63 +209,6 @@ def require_version(connection: Connection, if_match: Collection[int] | None, ve
         raise VersionConflict(f"The connection is at version {connection.version}. Load it again.")
 
 
-def _plain_fields(change: Change) -> dict[str, Any]:
-    """The fields beside config and secrets, checked."""
-    found: dict[str, Any] = {}
-    for name, limit in TEXT_LIMITS.items():
-        value = getattr(change, name)
-        if value is None:
-            continue
-        if not isinstance(value, str) or len(value) > limit or "\0" in value:
-            raise Invalid.at(f"/{name}", f"A text of at most {limit} characters.")
-        found[name] = value.strip()
-    if "name" in found and not found["name"]:
-        raise Invalid.at("/name", "A connection needs a name.", "required")
-    if change.tags is not None:
-        found["tags"] = _tags(change.tags)
-    return found
-
-
-def _tags(tags: Any) -> list[str]:
-    if not isinstance(tags, list) or len(tags) > MAX_TAGS:
-        raise Invalid.at("/tags", f"A list of at most {MAX_TAGS} texts.")
-    for position, tag in enumerate(tags):
-        if not isinstance(tag, str) or not tag.strip() or len(tag) > 64 or "\0" in tag:
-            raise Invalid.at(f"/tags/{position}", "A tag is a text of 1 to 64 characters.")
-    return list(dict.fromkeys(tag.strip() for tag in tags))
-
-
 def _creation(connection: Connection, draft: Draft) -> dict[str, Any]:
     secrets = {"secrets": sorted(draft.set_at), **references.moved({}, references.column(draft.secrets))}
     return {"name": [None, connection.name], "config": [None, draft.config], **secrets}
-
-
-def _save_with_slug(connection: Connection, wanted: Any) -> None:
-    """Insert the row under ``wanted``, or under a slug of its name, with ``-2`` and so on until one is free."""
-    if wanted is not None:
-        if not isinstance(wanted, str) or wanted != slugify(wanted) or not 0 < len(wanted) <= 80 or wanted == "test":
-            raise Invalid.at("/slug", "A slug has 1 to 80 lower-case letters, digits, hyphens and underscores.")
-        if not _insert(connection, wanted):
-            raise Conflict(f"The slug {wanted} is taken.")
-        return
-    base = slugify(connection.name)[:70] or "connection"
-    taken = set(
-        Connection.objects.filter(organisation=connection.organisation, slug__startswith=base).values_list(
-            "slug", flat=True
-        )
-    ) | {"test"}  # the path of the check of unsaved settings
-    number = 1
-    while (candidate := base if number == 1 else f"{base}-{number}") in taken or not _insert(connection, candidate):
-        number += 1
-
-
-def _insert(connection: Connection, slug: str) -> bool:
-    connection.slug = slug
-    try:
-        with transaction.atomic():
-            connection.save(force_insert=True)
-    except IntegrityError:
-        if Connection.objects.filter(organisation=connection.organisation, slug=slug).exists():
-            return False
-        raise
-    return True
