@@ -6,17 +6,13 @@ come as wire values. A source writes the hooks, and only those.
 
 from __future__ import annotations
 
-import base64
-import json
 import time
-import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, SecretBytes, SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from connections.adapters.config import Config, Query
@@ -43,15 +39,12 @@ from connections.adapters.errors import (
 )
 from connections.adapters.gate import Gate
 from connections.adapters.limits import Deadline
+from connections.adapters.redaction import HIDDEN, bounded, spellings
 from connections.adapters.upgrades import Upgrade
 from connections.adapters.vouching import vouched
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 QueryT = TypeVar("QueryT", bound=Query)
-
-HIDDEN = "[hidden]"
-LONGEST_WORDS = 2000
-"""Characters of what is told of a failure or a step: a server may say more than anybody wants to hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         self.config = config
         self.environment = environment
         self.gate = Gate()
-        self._secrets = sorted(_spellings(config), key=len, reverse=True)
+        self._secrets = sorted(spellings(config), key=len, reverse=True)
 
     # What callers use ------------------------------------------------------------------------------------------
 
@@ -123,7 +116,7 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
             except AdapterError as error:
                 yield from self._failed(steps[position:], error, _ms(started))
                 return
-            yield Step(step.name, True, _ms(started), _bounded(self.redact(detail)) if detail else None)
+            yield Step(step.name, True, _ms(started), bounded(self.redact(detail)) if detail else None)
 
     def read(
         self,
@@ -296,8 +289,8 @@ class Adapter(ABC, Generic[ConfigT, QueryT]):
         raise TypeError("An adapter holds secrets and is not pickled.")
 
     def _redacted(self, error: AdapterError) -> AdapterError:
-        error.message = _bounded(self.redact(error.message))
-        error.hint = _bounded(self.redact(error.hint)) if error.hint else None
+        error.message = bounded(self.redact(error.message))
+        error.hint = bounded(self.redact(error.hint)) if error.hint else None
         error.args = (error.message,)
         return error
 
@@ -331,35 +324,3 @@ def _overdue(error: AdapterError, deadline: Deadline | None) -> DeadlineError | 
 
 def _ms(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 3)
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"
-
-
-def _spellings(settings: Any) -> set[str]:
-    """Every secret of a settings model as plain, URL-quoted, base64 and JSON text."""
-    found: set[str] = set()
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, BaseModel):
-            found |= _spellings(value)
-        elif isinstance(value, SecretStr):
-            found |= _spelled(value.get_secret_value())
-        elif isinstance(value, SecretBytes):
-            found |= _spelled(value.get_secret_value().decode(errors="replace"))
-    return found
-
-
-def _spelled(secret: str) -> set[str]:
-    if not secret:
-        return set()
-    encoded = secret.encode()
-    return {
-        secret,
-        urllib.parse.quote(secret, safe=""),
-        urllib.parse.quote_plus(secret),
-        base64.b64encode(encoded).decode(),
-        json.dumps(secret)[1:-1],
-        repr(secret)[1:-1],
-    }
