@@ -13,19 +13,16 @@ The folder itself (``root``) is the deployment's word and may be reached through
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import platform
 import re
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from connections.adapters.errors import AdapterError, InvalidError, QueryError, QueryForbiddenError, TooLargeError
+from connections.adapters.files.resolving import FILE, FOLDER, open_at
 
 MAX_LENGTH = 1024
 MAX_DEPTH = 16
@@ -34,19 +31,8 @@ MAX_ENTRIES = 100_000
 TRIES = 5
 """How often a file that is replaced while it is opened is opened anew."""
 
-_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK  # O_NONBLOCK: a fifo must not hold us
-_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 _ESCAPED = re.compile(r"%(?:00|25|2e|2f|5c)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-# linux/openat2.h
-_SYS_OPENAT2 = 437  # the same on every architecture but alpha
-_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
-_MISSING_CALL = (errno.ENOSYS, errno.EPERM, errno.EINVAL)  # an old kernel, or a filter that does not know the call
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 def split_name(relative: str, *, field: str = "/query/table") -> tuple[str, ...]:
@@ -87,7 +73,7 @@ def open_beneath(
     parts = split_name(relative, field=field)
     with _worded(relative, field, error), _folder(root) as folder:
         for _ in range(TRIES):
-            opened = _open(folder, parts, _FILE)
+            opened = open_at(folder, parts, FILE)
             try:
                 status = os.fstat(opened)
                 _require_plain_file(status, relative, field, error)
@@ -106,7 +92,7 @@ def _still_there(folder: int, parts: tuple[str, ...], opened: os.stat_result) ->
     The open file alone cannot tell: a hard link to a file from elsewhere may have been opened and removed again.
     """
     try:
-        named = _open(folder, parts, _FILE)
+        named = open_at(folder, parts, FILE)
     except OSError:
         return False
     try:
@@ -123,7 +109,7 @@ def open_folder(
     """Open the folder ``relative`` under ``root``; ``.`` is ``root`` itself. Otherwise as ``open_beneath``."""
     parts = () if relative == "." else split_name(relative, field=field)
     with _folder(root) as folder, _worded(relative, field, error):
-        return _open(folder, parts, _FOLDER) if parts else os.open(".", _FOLDER, dir_fd=folder)
+        return open_at(folder, parts, FOLDER) if parts else os.open(".", FOLDER, dir_fd=folder)
 
 
 def walk_beneath(
@@ -152,7 +138,7 @@ def _walk(folder: int, prefix: str, depth: int, counts: dict[str, int]) -> Itera
             yield prefix + name
     for name in folders if depth > 1 else ():
         try:
-            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            inner = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=folder)
         except OSError:  # gone, swapped for a link, or not ours to read
             continue
         try:
@@ -196,7 +182,7 @@ def _folder(root: Path | int) -> Iterator[int]:
     if isinstance(root, int):
         yield root
         return
-    opened = os.open(root, _FOLDER)
+    opened = os.open(root, FOLDER)
     try:
         yield opened
     finally:
@@ -231,49 +217,3 @@ def _require_plain_file(status: os.stat_result, relative: str, field: str, error
             field=field,
             hint="Put a copy of the file into the folder.",
         )
-
-
-def _open(folder: int, parts: tuple[str, ...], flags: int) -> int:
-    opened = _openat2(folder, parts, flags)
-    return _step_by_step(folder, parts, flags) if opened is None else opened
-
-
-def _openat2(folder: int, parts: tuple[str, ...], flags: int) -> int | None:
-    """The kernel's own resolution beneath ``folder``; None where the call is missing."""
-    call = _syscall()
-    if call is None:
-        return None
-    how = _OpenHow(flags, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
-    name = ctypes.c_char_p("/".join(parts).encode())
-    opened: int = call(_SYS_OPENAT2, folder, name, ctypes.byref(how), ctypes.sizeof(how))
-    if opened >= 0:
-        return opened
-    code = ctypes.get_errno()
-    if code in _MISSING_CALL or code == errno.EAGAIN:  # EAGAIN: a rename on the way; the walk settles it
-        return None
-    raise OSError(code, os.strerror(code))
-
-
-@cache
-def _syscall() -> ctypes._NamedFuncPointer | None:
-    if sys.platform != "linux" or platform.machine() == "alpha":
-        return None
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    call.restype = ctypes.c_long
-    call.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
-    return call
-
-
-def _step_by_step(folder: int, parts: tuple[str, ...], flags: int) -> int:
-    """Open one part after the other, none of them a link: the same promise without ``openat2``."""
-    current = folder
-    try:
-        for name in parts[:-1]:
-            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=current)
-            if current != folder:
-                os.close(current)
-            current = inner
-        return os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=current)
-    finally:
-        if current != folder:
-            os.close(current)

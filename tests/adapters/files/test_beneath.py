@@ -10,7 +10,7 @@ import time
 import pytest
 
 from connections.adapters.errors import InvalidError, QueryError, TooLargeError
-from connections.adapters.files import beneath
+from connections.adapters.files import resolving
 from connections.adapters.files.beneath import open_beneath, open_folder, walk_beneath
 
 
@@ -18,7 +18,7 @@ from connections.adapters.files.beneath import open_beneath, open_folder, walk_b
 def way(request, monkeypatch):
     """Both ways of resolving a name keep the same promises."""
     if request.param == "walk":
-        monkeypatch.setattr(beneath, "_syscall", lambda: None)
+        monkeypatch.setattr(resolving, "_syscall", lambda: None)
     return request.param
 
 
