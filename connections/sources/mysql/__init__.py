@@ -8,58 +8,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
-
-from pydantic import AfterValidator, Field, SecretStr
+from typing import TYPE_CHECKING, Any
 
 from connections.adapters import tls
-from connections.adapters.config import ADVANCED
 from connections.adapters.contract import Category, Column, Driver, Environment, Notice, Result, Row, Server
 from connections.adapters.egress import dial
 from connections.adapters.errors import AdapterError, DeadlineError, UnreachableError, UnsafeRoleError
 from connections.adapters.limits import Deadline
-from connections.adapters.network import NetworkConfig, Port, TLSMode
+from connections.adapters.network import TLSMode
 from connections.adapters.sql.family import Window
 from connections.adapters.sql.parameters import Statement, Style
 from connections.adapters.sql.query import SQLQuery
 from connections.adapters.sql.server import ServerAdapter
 from connections.sources.mysql.guard import LEXIS, Rights, require_reading
 from connections.sources.mysql.opening import ask_for_tls
+from connections.sources.mysql.settings import MySQLConfig
 
 if TYPE_CHECKING:
     from connections.adapters.sql.tables import Tables
     from connections.sources.mysql.session import Session
     from connections.sources.mysql.stream import Stream
 
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("The text holds a NUL character.")
-    return text
-
-
-def _secret_without_nul(secret: SecretStr) -> SecretStr:
-    _without_nul(secret.get_secret_value())
-    return secret
-
-
-Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_without_nul)]
-
-
-class MySQLConfig(NetworkConfig):
-    default_port: ClassVar[int] = 3306
-    url_schemes: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
-
-    port: Port = Field(3306, title="Port")
-    database: Name = Field(title="Database", examples=["sales"], json_schema_extra={"endpoint": False})
-    user: Name = Field(title="User", examples=["reader"], json_schema_extra={"endpoint": False})
-    password: Annotated[SecretStr, AfterValidator(_secret_without_nul)] | None = Field(None, title="Password")
-    charset: Literal["utf8mb4", "utf8mb3"] = Field(
-        "utf8mb4",
-        title="Character set",
-        description="utf8mb3 is for servers older than MySQL 5.5; it has no emoji.",
-        json_schema_extra={"endpoint": False, "section": ADVANCED},
-    )
+__all__ = ["MySQLAdapter", "MySQLConfig", "adapter"]
 
 
 class MySQLAdapter(ServerAdapter[MySQLConfig]):
@@ -221,7 +191,8 @@ class MySQLAdapter(ServerAdapter[MySQLConfig]):
     # -----------------------------------------------------------------------------------------------------------
 
     def _log_in(self, within: Deadline) -> Session:
-        from connections.sources.mysql.session import Login, Session
+        from connections.sources.mysql.login import Login
+        from connections.sources.mysql.session import Session
 
         mode = self.config.tls.mode
         login = Login(
