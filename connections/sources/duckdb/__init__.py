@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,23 +13,13 @@ from pydantic import Field
 from connections.adapters.base import Check
 from connections.adapters.config import Config
 from connections.adapters.contract import Category, Column, Driver, Environment, Result, Row, Server, StepName
-from connections.adapters.errors import (
-    AdapterError,
-    DeadlineError,
-    InternalError,
-    InvalidError,
-    NotAQueryError,
-    ProtocolError,
-    QueryError,
-    QueryForbiddenError,
-    TooLargeError,
-    UnreachableError,
-)
-from connections.adapters.files.databases import PATH_FIELD, open_file, require_opened
+from connections.adapters.errors import AdapterError, InvalidError
+from connections.adapters.files.databases import open_file, require_opened
 from connections.adapters.limits import Deadline
 from connections.adapters.sql.family import SQLAdapter, Window
 from connections.adapters.sql.lexis import Lexis
 from connections.adapters.sql.parameters import Statement, Style
+from connections.sources.duckdb.failures import failed
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +32,6 @@ MARGIN = 0.1
 """Seconds by which a query is stopped before its deadline, so that its error is still told."""
 MEMORY = "384MB"
 """DuckDB's own limit, below the worker's; what it does not count is the worker's to stop."""
-TEXT_FIELD = "/query/sql"
 LARGEST = 2**128
 
 
@@ -121,24 +109,7 @@ class DuckDBAdapter(SQLAdapter[DuckDBConfig]):
         return DuckDBTables(self._ask)
 
     def translate(self, exc: Exception) -> AdapterError | None:
-        import duckdb
-
-        if not isinstance(exc, duckdb.Error):
-            return None
-        text = str(exc)
-        if self._database is None:
-            return _not_opened(text)
-        if isinstance(exc, duckdb.InterruptException):
-            return DeadlineError("The query was stopped when its time ran out.")
-        if isinstance(exc, duckdb.OutOfMemoryException):
-            return TooLargeError("The query needs more memory than it may have.", field=TEXT_FIELD)
-        if isinstance(exc, duckdb.PermissionException):
-            return QueryForbiddenError("Files, extensions and settings are closed to queries.", field=TEXT_FIELD)
-        if isinstance(exc, duckdb.FatalException | duckdb.InternalException):
-            return InternalError("DuckDB failed in a way it does not know.")
-        if "read-only mode" in text:
-            return NotAQueryError("The statement does more than read.", field=TEXT_FIELD)
-        return QueryError(_plain(text), field=TEXT_FIELD)
+        return failed(exc, opened=self._database is not None)
 
     def close(self) -> None:
         super().close()
@@ -246,26 +217,6 @@ def _interrupted(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Itera
         yield
     finally:
         timer.cancel()
-
-
-def _not_opened(text: str) -> AdapterError:
-    """Messages about opening name the file's place on this computer: none is passed on."""
-    if "lock" in text.lower():
-        return UnreachableError(
-            "Another program has the file open for writing.", field=PATH_FIELD, step="connect", hint="Close it there."
-        )
-    if "version" in text.lower():
-        return ProtocolError("The file was written by a version of DuckDB that this one cannot read.", field=PATH_FIELD)
-    return ProtocolError("The file is not a DuckDB database, or it is damaged.", field=PATH_FIELD)
-
-
-_PREFIX = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
-
-
-def _plain(text: str) -> str:
-    """DuckDB's message without its kind and without the picture of the text, which may be ours."""
-    message = _PREFIX.sub("", text.split("\n\nLINE ")[0]).strip()
-    return " ".join(message.split())
 
 
 adapter = DuckDBAdapter
