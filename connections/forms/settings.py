@@ -30,6 +30,7 @@ from connections.forms.nodes import SECRETS, Choice, Control, Leaf, Node, active
 from connections.forms.patch import changes
 from connections.forms.rendering import ProjectTemplates
 from connections.forms.secrets import KEPT
+from connections.forms.urls import url_field
 from connections.forms.wording import label, translated
 
 _ABSENT = object()
@@ -75,7 +76,7 @@ class SettingsForm(forms.Form):
         self.nodes = tree(model, part)
         self.stored: Mapping[str, Any] = config or {}
         if self.reads_urls:
-            self.fields["url"] = _url_field()
+            self.fields["url"] = url_field()
         for made in Inputs(part, secrets_set or {}, references).of(self.nodes, self.stored):
             self.fields[made.node.name] = made.field
             self.initial[made.node.name] = made.initial
@@ -248,21 +249,6 @@ class SettingsForm(forms.Form):
         node = self._node(problem.pointer)
         name = node.name if isinstance(node, Leaf | Control) else NON_FIELD_ERRORS
         return name in self.errors and name != NON_FIELD_ERRORS
-
-
-class _UrlInput(forms.TextInput):
-    """An input for a URL that may hold a password: what was pasted is never rendered again."""
-
-    def format_value(self, value: Any) -> None:
-        return None
-
-
-def _url_field() -> forms.Field:
-    attrs = {"class": "vLargeTextField", "autocomplete": "off", "spellcheck": "false", "data-url": True}
-    help_text = _("Fills the settings below. The URL itself is not kept.")
-    return forms.CharField(
-        label=_("Paste a URL"), required=False, help_text=help_text, widget=_UrlInput(attrs), strip=True
-    )
 
 
 def _without_nulls(nested: Mapping[str, Any]) -> Nested:
