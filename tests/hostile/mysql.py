@@ -9,6 +9,7 @@ import ssl
 import struct
 from collections.abc import Callable, Sequence
 
+from tests.hostile.attack import SECRET
 from tests.hostile.liar import Script, Wire
 
 SSL, PLUGIN_AUTH = 0x800, 0x80000
@@ -153,3 +154,11 @@ def head_of(columns: Sequence[bytes]) -> bytes:
 
 def result(columns: Sequence[bytes], rows: Sequence[bytes]) -> bytes:
     return head_of(columns) + packets(len(columns) + 3, *rows, END)
+
+
+QUERY = {"sql": "select 'lie'"}
+
+
+def at(port: int, **changes):
+    settings = {"host": "127.0.0.1", "port": port, "database": "d", "user": "u", "retry": {"attempts": 1}}
+    return settings | {"password": SECRET, "tls": {"mode": "disable"}} | changes

@@ -140,3 +140,12 @@ def hear(wire: Wire) -> bytes:
 def _next(wire: Wire) -> tuple[bytes, bytes]:
     kind, size = struct.unpack("!ci", wire.read(5))
     return kind, wire.read(size - 4)
+
+
+QUERY = {"sql": "select a from t"}
+
+
+def at(port: int, **changes):
+    """Settings without a password: the liar lets everybody in."""
+    settings = {"host": "127.0.0.1", "port": port, "database": "d", "user": "u", "retry": {"attempts": 1}}
+    return settings | {"tls": {"mode": "disable"}} | changes

@@ -11,10 +11,10 @@ from tests.hostile import mysql as my
 from tests.hostile import postgresql as pg
 from tests.hostile.attack import SECRET, assert_unsaid, attack
 from tests.hostile.liar import Liar, Wire
+from tests.hostile.mysql import at as mysql_at
 from tests.hostile.noise import changed
+from tests.hostile.postgresql import at as postgresql_at
 from tests.hostile.test_http import HEAD, TOKEN, ask, at, chunk, whole
-from tests.hostile.test_mysql import at as mysql_at
-from tests.hostile.test_postgresql import at as postgresql_at
 
 TYPES = (16, 17, 20, 21, 23, 25, 114, 700, 1000, 1007, 1009, 1042, 1082, 1114, 1184, 1186, 1266, 1700, 2249, 2950, 3802)
 
