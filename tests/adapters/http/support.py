@@ -10,6 +10,7 @@ from connections.adapters.egress import EgressPolicy
 from connections.adapters.errors import AdapterError
 from connections.adapters.limits import Deadline
 from connections.sources.http_api import HTTPAPIAdapter
+from tests.servers.http import read_request
 
 LOCAL = EgressPolicy(loopback=True)
 
@@ -67,3 +68,14 @@ def closed_port() -> int:
     """A port of 127.0.0.1 that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def answering(text: bytes):
+    def script(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(text)
+
+    return script

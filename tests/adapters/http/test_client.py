@@ -8,39 +8,22 @@ import threading
 import time
 import tracemalloc
 import zlib
-from typing import Any
 
 import pytest
 
-from connections.adapters import tls
 from connections.adapters.egress import EgressPolicy, Opening
 from connections.adapters.errors import (
     AdapterError,
     DeadlineError,
     EgressDeniedError,
-    InvalidError,
     ProtocolError,
-    TLSError,
     TooLargeError,
     TransientError,
     UnreachableError,
 )
 from connections.adapters.limits import Deadline
-from tests.adapters.http.support import Preview, check, closed_port, connect, once
-from tests.servers.authority import LOOPBACK, Authority
-from tests.servers.http import TOKEN, OrderAPI, RawServer, Reply, drip, read_request
-from tests.servers.tls import loose_ssl, old_context
-
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-def answering(text: bytes):
-    def script(sock: socket.socket) -> None:
-        read_request(sock)
-        sock.sendall(text)
-
-    return script
-
+from tests.adapters.http.support import HEAD, Preview, answering, closed_port, connect, once
+from tests.servers.http import OrderAPI, RawServer, Reply, drip, read_request
 
 # Time ---------------------------------------------------------------------------------------------------------------
 
@@ -249,216 +232,6 @@ def test_a_refused_connection_and_an_unknown_name_are_unreachable():
     with pytest.raises(UnreachableError) as caught:
         Preview(once("http://nowhere.invalid"), {})
     assert (caught.value.field, caught.value.step) == ("/config/base_url", "resolve")
-
-
-# Egress -------------------------------------------------------------------------------------------------------------
-
-
-def test_an_address_that_may_not_be_reached_gets_no_packet(api):
-    with pytest.raises(EgressDeniedError) as caught:
-        Preview(connect(api.url, egress=EgressPolicy()), {})
-    assert caught.value.field == "/config/base_url"
-    assert api.seen == []
-
-
-def test_every_address_of_a_name_is_judged_at_every_connection(api):
-    answers = [["127.0.0.1"], ["127.0.0.1", "169.254.169.254"]]
-    asked = []
-
-    def resolver(host: str, port: int) -> list[str]:
-        asked.append(host)
-        return answers[min(len(asked), len(answers)) - 1]
-
-    adapter = once(f"http://api.example:{api.port}/v1", egress=EgressPolicy(loopback=True, resolver=resolver))
-    assert Preview(adapter, {"path": "all"}, limit=1).rows
-    assert api.seen[0].headers["host"] == f"api.example:{api.port}"
-    adapter.close()
-    with pytest.raises(EgressDeniedError):
-        Preview(adapter, {"path": "all"})
-    assert len(api.seen) == 1
-
-
-def test_proxies_netrc_and_certificates_of_the_environment_are_not_used(secure_api, authority, monkeypatch, tmp_path):
-    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ambient password CANARY")
-    (tmp_path / "ca.pem").write_text(authority.certificate)
-    proxy = f"http://127.0.0.1:{closed_port()}"
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, proxy)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
-    with pytest.raises(TLSError):
-        Preview(connect(secure_api.url), {"path": "me"})
-    assert Preview(connect(secure_api.url, tls={"ca": authority.certificate}), {"path": "me"}).rows == [["reader"]]
-    assert "authorization" not in secure_api.seen[0].headers
-
-
-def test_cookies_are_not_kept(api):
-    api.routes["/v1/x"] = lambda seen: Reply.json([1], Set_Cookie="session=1; Path=/")
-    adapter = connect(api.url)
-    for _ in range(2):
-        Preview(adapter, {"path": "x"})
-        assert adapter.reset()
-    assert "cookie" not in api.seen[1].headers
-
-
-def test_a_connection_is_used_again_and_one_that_ended_is_not(api):
-    adapter = connect(api.url)
-    for _ in range(3):
-        Preview(adapter, {"path": "all"})
-    assert api.connections == 1
-    Preview(adapter, {"path": "lines"}, limit=1)
-    Preview(adapter, {"path": "all"})
-    assert api.connections <= 2
-    adapter.close()
-    adapter.close()
-    assert not adapter.reset()
-
-
-# TLS ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_trusted_certificate_is_accepted_and_told(secure_api, authority):
-    adapter = connect(secure_api.url, tls={"ca": authority.certificate})
-    assert Preview(adapter, {"path": "me"}).rows == [["reader"]]
-    steps, error = check(adapter)
-    assert error is None
-    detail = next(step.detail for step in steps if step.name == "tls")
-    assert detail is not None
-    assert detail.startswith("TLSv1.3")
-    assert "expires 20" in detail
-    assert adapter.notices() == []
-
-
-@pytest.mark.parametrize(
-    ("names", "days", "trusted", "words"),
-    [
-        (LOOPBACK, 1, False, "unable to get local issuer|self.signed"),
-        (("elsewhere.example",), 1, True, "mismatch"),
-        (LOOPBACK, -1, True, "expired"),
-    ],
-)
-def test_a_certificate_that_is_unknown_expired_or_anothers_is_refused(authority, names, days, trusted, words):
-    ca = (authority if trusted else Authority("Another")).certificate
-    with OrderAPI(authority.server(*names, days=days)) as api:
-        for read in (lambda a: Preview(a, {"path": "me"}), lambda a: raising(check(a)[1])):
-            with pytest.raises(TLSError, match=words) as caught:
-                read(connect(api.url, tls={"ca": ca}, auth={"kind": "bearer", "token": TOKEN}))
-            assert caught.value.step == "tls"
-        assert api.seen == []
-
-
-def raising(error: AdapterError | None) -> None:
-    if error is not None:
-        raise error
-
-
-def test_without_verification_a_notice_says_so(authority):
-    with OrderAPI(authority.server("elsewhere.example")) as api:
-        adapter = connect(api.url, tls={"mode": "require"})
-        assert Preview(adapter, {"path": "me"}).rows == [["reader"]]
-        assert [notice.code for notice in adapter.notices()] == ["tls_unverified"]
-
-
-def test_a_name_is_checked_though_the_address_is_pinned(authority):
-    policy = EgressPolicy(loopback=True, resolver=lambda host, port: ["127.0.0.1"])
-    with OrderAPI(authority.server("api.example")) as api:
-        settings: dict[str, Any] = {"tls": {"ca": authority.certificate}, "egress": policy}
-        good = connect(f"https://api.example:{api.port}/v1", **settings)
-        assert Preview(good, {"path": "me"}).rows == [["reader"]]
-        with pytest.raises(TLSError, match="mismatch"):
-            Preview(connect(f"https://other.example:{api.port}/v1", **settings), {"path": "me"})
-
-
-def test_a_client_certificate_is_shown_where_it_is_asked_for(authority, tmp_path):
-    client = authority.client("reader")
-    mine = {"certificate": client.certificate, "key": client.key}
-    with OrderAPI(authority.server(*LOOPBACK), client_authority=authority.certificate) as api:
-        adapter = connect(api.url, tls={"ca": authority.certificate, **mine})
-        assert Preview(adapter, {"path": "me"}).rows == [["reader"]]
-        with pytest.raises(TLSError, match="client certificate") as caught:
-            Preview(connect(api.url, tls={"ca": authority.certificate}), {"path": "me"})
-        assert caught.value.field == "/secrets/tls/certificate"
-        with pytest.raises((TLSError, InvalidError)) as broken:
-            Preview(connect(api.url, tls={"ca": authority.certificate, **mine, "key": "CANARY"}), {"path": "me"})
-        assert "CANARY" not in str(broken.value)
-
-
-def test_https_to_a_server_without_tls_is_a_tls_error(api):
-    with pytest.raises(TLSError):
-        Preview(connect(api.url.replace("http:", "https:")), {"path": "me"})
-
-
-def test_old_tls_is_refused_though_the_library_would_speak_it(authority, monkeypatch):
-    monkeypatch.setattr(tls, "ssl", loose_ssl)
-    context = old_context(authority.server(*LOOPBACK))
-    with RawServer(answering(b""), context) as server, pytest.raises(TLSError):
-        Preview(connect(server.url, tls={"ca": authority.certificate}), {})
-
-
-# Redirects ----------------------------------------------------------------------------------------------------------
-
-LOGIN: dict[str, Any] = {
-    "auth": {"kind": "header", "name": "X-API-Key", "value": "CANARY"},
-    "headers": {"X-Tenant": "CANARY"},
-}
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_not_followed_unless_asked(api, status):
-    api.routes["/v1/x"] = lambda seen: Reply(status, b"", {"Location": f"{api.url}/all"})
-    with pytest.raises(ProtocolError, match="redirects") as caught:
-        Preview(connect(api.url), {"path": "x"})
-    assert caught.value.field == "/config/base_url"
-    assert len(api.seen) == 1
-    assert len(Preview(connect(api.url, follow_redirects=True), {"path": "x"}).rows) == 40
-
-
-def test_a_redirect_elsewhere_takes_no_login_along(api):
-    with OrderAPI() as other:  # another port is another origin
-        api.routes["/v1/x"] = lambda seen: Reply(302, b"", {"Location": f"{other.url}/all", "Set-Cookie": "a=1"})
-        adapter = connect(api.url, follow_redirects=True, **LOGIN)
-        assert len(Preview(adapter, {"path": "x", "params": {"q": "1"}}).rows) == 40
-        assert api.seen[0].headers["x-api-key"] == "CANARY"
-        assert "CANARY" not in repr(other.seen)
-        assert "cookie" not in other.seen[0].headers
-        assert Preview(adapter, {"path": "all"}).rows
-        assert api.seen[-1].headers["x-tenant"] == "CANARY"
-
-
-@pytest.mark.parametrize(
-    "location",
-    [
-        "http://169.254.169.254/latest/meta-data/",
-        "//169.254.169.254/x",
-        "http://2130706433/",
-        "http://[::ffff:169.254.169.254]/",
-        "file:///etc/passwd",
-        "gopher://127.0.0.1/",
-        "http://user:pw@127.0.0.1/",
-        "http://",
-        "http://exa mple/",
-        "",
-    ],
-)
-def test_redirects_lead_to_judged_http_addresses_only(api, location):
-    api.routes["/v1/x"] = lambda seen: Reply(302, b"", {"Location": location})
-    with pytest.raises((EgressDeniedError, ProtocolError, InvalidError)):
-        Preview(connect(api.url, follow_redirects=True, **LOGIN), {"path": "x"})
-
-
-def test_redirects_end_do_not_lose_tls_and_do_not_repeat_a_post(api, secure_api, authority):
-    api.routes["/v1/x"] = lambda seen: Reply(302, b"", {"Location": "/v1/x"})
-    with pytest.raises(ProtocolError, match="five"):
-        Preview(connect(api.url, follow_redirects=True), {"path": "x"})
-    assert len(api.seen) == 6
-    api.routes["/v1/x"] = lambda seen: Reply(307, b"", {"Location": "/v1/all"})
-    with pytest.raises(ProtocolError, match="POST"):
-        Preview(connect(api.url, follow_redirects=True, allow_post=True), {"path": "x", "method": "POST"})
-    secure_api.routes["/v1/x"] = lambda seen: Reply(302, b"", {"Location": f"{api.url}/all"})
-    with pytest.raises(ProtocolError, match="without TLS"):
-        Preview(connect(secure_api.url, follow_redirects=True, tls={"ca": authority.certificate}), {"path": "x"})
 
 
 # Secrets ------------------------------------------------------------------------------------------------------------
