@@ -16,6 +16,8 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from connections.adapters.wrongs import words
+
 Path = tuple[str, ...]
 Nested = dict[str, Any]
 
@@ -206,13 +208,12 @@ def problems(exc: ValidationError, model: type[BaseModel], *, config: str, secre
     ``config`` and ``secrets`` are the pointers of the two parts: ``/config`` and ``/secrets``.
     """
     found = []
-    for error in exc.errors(include_input=False, include_url=False, include_context=False):
+    for error in exc.errors(include_input=False, include_url=False):
         path, secret = _locate(model, error["loc"])
         code = (
             "required" if error["type"] == "missing" else "unknown" if error["type"] == "extra_forbidden" else "invalid"
         )
-        detail = "This setting is not known." if code == "unknown" else error["msg"].removeprefix("Value error, ")
-        found.append(Problem(pointer_told(secrets if secret else config, path), code, detail))
+        found.append(Problem(pointer_told(secrets if secret else config, path), code, words(error)))
     return found
 
 
