@@ -28,24 +28,6 @@ _PUNCTUATION: dict[str, Text] = {
     '"': _("Double quote"),
     "'": _("Single quote"),
 }
-_CAPITALS = (
-    "ca",
-    "tls",
-    "ssl",
-    "ssh",
-    "sql",
-    "json",
-    "csv",
-    "tsv",
-    "xml",
-    "url",
-    "id",
-    "iam",
-    "api",
-    "jwt",
-    "aws",
-    "sso",
-)
 _SPELLINGS = {
     **{
         word: word.upper()
