@@ -164,7 +164,9 @@ class Drafting:
         others = self.details.add_problems(problems)
         if self.settings is not None and others:
             self.settings.add_problems(others)
-        if not problems or exc.code == "reentry_required":
+        if exc.code == "reentry_required" and self.settings is not None:
+            self.settings.add_problems([Problem("", exc.code, exc.message)])
+        elif not problems:
             text = exc.message
             if isinstance(exc, VersionConflict):
                 text = _("Somebody changed this connection meanwhile. Load the page again, and make your change anew.")

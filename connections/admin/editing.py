@@ -58,7 +58,8 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
     # A source that is gone may have an id that no path takes.
     drafting = Drafting(visit.actor, adapter, connection, url("parse_url", adapter.id) if adapter is not None else "")
     outcome: Outcome | None = None
-    if visit.request.method == "POST" and not rotating.asked(visit):
+    is_sent = visit.request.method == "POST" and not rotating.asked(visit)
+    if is_sent:
         drafting.read(visit.request)
         done = _act(visit, drafting)
         if isinstance(done, HttpResponse):
@@ -69,7 +70,8 @@ def change(visit: Visit, connection: Connection) -> HttpResponse:
         connection.name,
         **_shown(drafting, outcome),
         **about(visit, connection),
-        was_sent=visit.request.method == "POST",
+        told_below=state.state(connection) == "invalid",
+        was_sent=is_sent,
         source=adapter,
         install=_missing_driver(adapter) if adapter else "",
         test_url=url("test", connection.pk),
@@ -118,6 +120,7 @@ def about(visit: Visit, connection: Connection) -> dict[str, Any]:
         "state_badge": labels.state_badge(connection),
         "status_badge": labels.status_badge(connection),
         "explanation": state.explanation(connection),
+        "is_broken": state.state(connection) in state.BROKEN,
         "warnings": state.warnings(connection),
         "use": use,
         "used_by": clipped(visible(use.last_used_by), 80) if use is not None else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import unescape
 from typing import Any
 
@@ -86,3 +87,25 @@ def test_opening_a_row_whose_settings_no_longer_fit_says_so_and_not_that_nothing
     assert "Nothing was saved" not in opened
     sent = browser.post(page("change", row), {"name": "", "version": "1"}).content.decode()
     assert "Nothing was saved. Please correct what is marked below." in sent
+
+
+def test_a_row_whose_settings_no_longer_fit_is_told_so_once_on_each_page(acme: Tenant, row: Connection) -> None:
+    Connection.objects.filter(pk=row.pk).update(config={**row.config, "retry": {"attempts": 99}})
+    for role, name in (("editor", "change"), ("editor", "preview"), ("editor", "history"), ("viewer", "change")):
+        shown = acme.browser(role).get(page(name, row)).content.decode()
+        assert len(re.findall("no longer fit", shown)) == 1, (role, name)
+        on_its_form = (role, name) == ("editor", "change")
+        assert ("Open the connection and save it again" in shown) is not on_its_form, (role, name)
+    sent = {"name": "", "version": "1"}
+    refused = acme.browser("editor").post(page("change", row), sent).content.decode()
+    assert "Open the connection and save it again" not in refused
+
+
+def test_new_secrets_of_a_row_whose_settings_no_longer_fit_are_not_told_to_be_lost(
+    acme: Tenant, row: Connection
+) -> None:
+    Connection.objects.filter(pk=row.pk).update(config={**row.config, "retry": {"attempts": 99}})
+    sent = {"_stage": "1", "version": "1", "new-secrets__password-action": "replace", "new-secrets__password": "new"}
+    shown = acme.browser("editor").post(page("change", row), sent).content.decode()
+    assert "Nothing was saved" not in shown
+    assert "no longer fit" in shown

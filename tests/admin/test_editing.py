@@ -136,6 +136,8 @@ def test_another_host_asks_for_the_secret_again_on_its_input(acme):
     sent = {**POSTGRESQL, "config__host": "localhost", "secrets__password": "", "version": "1"}
     html = browser.post(change_path(row), sent).content.decode()
     assert "Enter this secret again." in html
+    above = html.index("These settings decide where the secrets go.")
+    assert html.index('id="details-heading"') < html.index('name="description"') < above < html.index("config__host")
     inputs = {found.get("name"): found for found in Page(html).inputs}
     assert inputs["secrets__password"].get("aria-invalid") == "true"
     row.refresh_from_db()
