@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -32,7 +32,7 @@ from connections.admin.labels import badge
 from connections.admin.refusals import not_there
 from connections.admin.tenant import TenantAdmin, UnlistableError
 from connections.admin.visible import clipped, visible
-from connections.models import Event, Role
+from connections.models import Connection, Event, Role
 from connections.services import ends, exporting
 from connections.services.exporting import Export
 
@@ -64,10 +64,18 @@ class ResultFilter(EventFilter):
     parameter_name = column = "result"
 
 
+class TimeFilter(admin.DateFieldListFilter):
+    """Stock's filter by a date, under a name that is one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = gettext_lazy("time")
+
+
 class EventAdmin(TenantAdmin):
     view_role = Role.ADMIN
-    list_display = ("shown_at", "shown_actor", "action", "shown_object", "shown_result", "request_id")
-    list_filter = (ActionFilter, ResultFilter, "at")
+    list_display = ("shown_at", "action", "shown_object", "shown_result", "shown_actor", "request_id")
+    list_filter = (ActionFilter, ResultFilter, ("at", TimeFilter))
     lookups = ("at__gte", "at__lt")
     search_fields = ("=request_id", "object_label", "actor_label", "=object_id")
     search_help_text = gettext_lazy("Request id, object or actor.")
@@ -78,6 +86,13 @@ class EventAdmin(TenantAdmin):
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.export_view)
         return [path("export/", view, name="connections_event_export"), *super().get_urls()]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """As stock. A list of all events does not offer to show all."""
+        listed = super().get_changelist_instance(request)
+        if not listed.query and not listed.has_active_filters:
+            listed.full_result_count = listed.result_count
+        return listed
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         ends.write()
@@ -145,6 +160,7 @@ class EventAdmin(TenantAdmin):
             "facts": _facts(row),
             "changes": changed(row),
             "details": detail(row),
+            "about": _page_of(row),
         }
         return TemplateResponse(request, "admin/connections/event.html", shown)
 
@@ -155,6 +171,18 @@ def _export_url(request: HttpRequest) -> str:
     for name in (PAGE_VAR, ORDER_VAR):
         query.pop(name, None)
     return f"{reverse('admin:connections_event_export')}{'?' if query else ''}{query.urlencode()}"
+
+
+def _page_of(row: Event) -> str:
+    """The page of the connection that an event is about; empty for another thing, and for one that is gone."""
+    if row.object_kind != "connection" or not row.object_id:
+        return ""
+    rows = Connection.objects.filter(organisation_id=row.organisation_id)
+    try:
+        found = rows.filter(pk=row.object_id).exists()
+    except ValidationError:
+        return ""
+    return reverse("admin:connections_connection_history", args=[row.object_id]) if found else ""
 
 
 def _ended_visibly(parts: Export, form: str) -> Iterator[bytes]:
@@ -169,7 +197,7 @@ def _ended_visibly(parts: Export, form: str) -> Iterator[bytes]:
 
 def _facts(row: Event) -> list[tuple[str, Any]]:
     facts = [
-        (_("At"), row.at.isoformat()),
+        (_("At"), f"{row.at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         (_("Actor"), f"{visible(row.actor_label)} ({row.actor_kind})"),
         (_("Address"), row.ip),
         (_("Action"), row.action),

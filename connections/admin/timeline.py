@@ -38,6 +38,21 @@ EDITS = {
     "connection.rollback": gettext_lazy("Old secrets taken back"),
 }
 """The actions that may change whether a connection works, in a word."""
+WORDS = {
+    **EDITS,
+    "connection.test": gettext_lazy("Tested"),
+    "connection.preview": gettext_lazy("Previewed"),
+    "connection.export": gettext_lazy("Exported"),
+    "connection.tables": gettext_lazy("Tables listed"),
+    "connection.stage": gettext_lazy("New secrets entered"),
+    "connection.discard": gettext_lazy("New secrets discarded"),
+    "connection.pause": gettext_lazy("Paused"),
+    "connection.resume": gettext_lazy("Resumed"),
+    "access.denied": gettext_lazy("Refused"),
+}
+"""All actions in words. One that is not here is told by its name."""
+LEFT_OUT = frozenset({"query sha256", "query bytes", "limit", "format"})
+"""What an event says that only its own page shows."""
 TELLING = ("config", "secrets", "references")
 """What an update may change that decides whether the connection works; a new name does not."""
 Place = tuple[datetime, UUID]
@@ -67,6 +82,11 @@ class Entry:
     changes: list[Changed] = field(default_factory=list)
     details: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def words(self) -> str:
+        """What was done."""
+        return self.edit or str(WORDS.get(self.action, self.action))
+
 
 def history(visit: Visit, connection: Connection) -> HttpResponse:
     """Newest first, ``PAGE`` to a page; ``?before=`` is the last entry of the page before."""
@@ -84,7 +104,7 @@ def history(visit: Visit, connection: Connection) -> HttpResponse:
         _("History of %(name)s") % {"name": connection.name},
         **about(visit, connection),
         entries=[
-            replace(entry, sentence=told.get(entry.id, ""), restorable=entry.version if entry.version in kept else None)
+            replace(entry, sentence=told.get(entry.id, ""), restorable=entry.version if _made(entry) in kept else None)
             for entry in shown
         ],
         older=f"{shown[-1].at.isoformat()}_{shown[-1].id}" if more else "",
@@ -165,7 +185,7 @@ def _of_event(row: Event) -> Entry:
         request_id=row.request_id,
         version=row.object_version,
         changes=changed(row),
-        details=detail(row),
+        details=[(name, value) for name, value in detail(row) if name not in LEFT_OUT],
     )
 
 
@@ -189,9 +209,15 @@ def _restorable(visit: Visit, connection: Connection, shown: Sequence[Entry]) ->
     """Versions among these whose settings were kept and are other than today's."""
     if not visit.actor.may(Role.EDITOR):
         return set()
-    versions = {entry.version for entry in shown if entry.version is not None}
+    versions = {version for entry in shown if (version := _made(entry)) is not None}
     kept = revisions.history(visit.actor, connection).filter(version__in=versions)
     return {row.version for row in kept if row.config != connection.config}
+
+
+def _made(entry: Entry) -> int | None:
+    """The version that came of this entry; None for one that only met it, as a preview does, and for what failed."""
+    is_edit = not entry.action or entry.action in EDITS
+    return entry.version if is_edit and entry.result == "ok" else None
 
 
 def _before(text: str) -> Place | None:
