@@ -90,7 +90,7 @@ class DetailsForm(forms.Form):
         label=_("Probe query"),
         required=False,
         widget=forms.Textarea({"class": "vLargeTextField", "rows": 2, "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("New secrets must be able to run it before they are promoted. SQL, or a query as JSON."),
+        help_text=_("What new secrets must be able to read before they come into use. SQL, or a query as JSON."),
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput())
 

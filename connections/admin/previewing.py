@@ -80,7 +80,9 @@ def export(visit: Visit, connection: Connection) -> HttpResponseBase:
     form = QueryForm(adapter, visit.request.POST)
     wanted = form.request(format=format_, limit=budgets.export(visit.actor.organisation).rows)
     if wanted is None:
-        return _page(visit, connection, form, Shown(outcome=of_form_errors(_problems(form))))
+        return _page(
+            visit, connection, form, Shown(outcome=of_form_errors(_problems(form), _("Not run: the form has errors")))
+        )
     try:
         stream = queries.read(visit.actor, connection, wanted)
         body = _body(stream, format_)
@@ -101,7 +103,7 @@ def cancel(visit: Visit, job: str) -> HttpResponse:
 def _run(visit: Visit, connection: Connection, form: QueryForm) -> Shown:
     wanted = form.request(offset=offset_of(visit.request.POST.get("offset")))
     if wanted is None:
-        return Shown(outcome=of_form_errors(_problems(form)))
+        return Shown(outcome=of_form_errors(_problems(form), _("Not run: the form has errors")))
     try:
         return Shown(results=results(queries.preview(visit.actor, connection, wanted)))
     except (CatalogueError, AdapterError) as exc:

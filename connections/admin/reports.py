@@ -104,25 +104,26 @@ def of_report(report: dict[str, Any]) -> Outcome:
 def of_error(exc: CatalogueError | AdapterError) -> Outcome:
     """The outcome of something that was refused or failed."""
     places = [Place(found.pointer, visible(found.detail)) for found in getattr(exc, "problems", ())]
+    is_typed = exc.code == "invalid"  # which to a reader of pages is a mistake of theirs, and no kind of request
     return Outcome(
         mark="failed",
         icon="✕",
-        title=_(exc.title),
+        title=_("Please correct this") if is_typed else _(exc.title),
         message=visible(exc.message),
         hint=visible(exc.hint or ""),
-        code=exc.code,
+        code="" if is_typed else exc.code,
         fixable_by=_whose(exc),
         pointer=(exc.field or "") if isinstance(exc, AdapterError) else "",
         places=[place for place in places if place.detail != exc.message or len(places) > 1],
     )
 
 
-def of_form_errors(found: Iterable[Problem]) -> Outcome:
-    """The outcome of a form that cannot be tried yet."""
+def of_form_errors(found: Iterable[Problem], title: str = "") -> Outcome:
+    """The outcome of a form that cannot be tried yet. ``title`` says what was not done; a test, if empty."""
     return Outcome(
         mark="failed",
         icon="✕",
-        title=_("Not tested: the form has errors"),
+        title=title or _("Not tested: the form has errors"),
         places=[Place(problem.pointer, visible(problem.detail)) for problem in found],
     )
 

@@ -132,7 +132,9 @@ def _of_test(report: dict[str, Any]) -> Outcome:
     outcome = of_report(report)
     titles = {"ok": _("The new secrets work"), "failed": _("The new secrets do not work")}
     pointer = outcome.pointer.replace("/secrets/", f"{POINTER}/", 1)
-    return replace(outcome, pointer=pointer, title=titles.get(outcome.mark, outcome.title))
+    others = _("Stage others in their place, or discard these. Those in use stay in use.")
+    fixable_by = others if report.get("fixable_by") == "you" else outcome.fixable_by
+    return replace(outcome, pointer=pointer, fixable_by=fixable_by, title=titles.get(outcome.mark, outcome.title))
 
 
 def _not_tried() -> Outcome:

@@ -12,7 +12,9 @@ from connections.admin.querying import value_of
 from connections.admin.results import results
 from connections.admin.visible import as_json, read_json, visible
 from connections.models import Event
-from connections.services import jobs
+from connections.services import connections, jobs
+from connections.services.connections import Change
+from tests.admin.pages import Page
 from tests.catalogue import Tenant
 
 BASE = "/admin/connections/connection"
@@ -127,6 +129,36 @@ def test_a_query_that_is_wrong_says_so_and_keeps_what_was_typed(acme, sql, said)
     assert "outcome-failed" in html
     assert said in html
     assert sql in html
+
+
+def test_a_form_that_cannot_be_run_is_not_said_to_be_untested(acme):
+    html = preview(acme, acme.sqlite(), query__sql="")
+    assert "Not run: the form has errors" in html
+    assert "Not tested" not in html
+
+
+def test_a_mistake_of_the_readers_is_told_without_the_words_of_the_api(acme):
+    html = preview(acme, acme.sqlite(), query__sql="select :day")
+    assert "The query names the parameter :day" in html
+    assert "Please correct this" in html
+    assert 'data-points-at="/parameters/day"' in html
+    assert "Invalid request" not in html
+
+
+def test_a_query_of_files_begins_with_the_file_and_folds_what_is_rarely_wanted(acme):
+    row = connections.create(acme.actor(), "local_files", Change(name="Files", config={"folder": "."}))
+    page = acme.browser("analyst").get(f"{BASE}/{row.pk}/preview/").content.decode()
+    file, pattern, advanced, quote = (page.index(word) for word in ("File:", "Pattern:", "Advanced", "Quote:"))
+    assert file < pattern < advanced < quote
+    assert "Give either a file (table) or a pattern." in preview(acme, row)
+
+
+def test_a_window_says_how_long_it_waits_and_what_is_wrong_on_its_inputs(acme):
+    html = preview(acme, acme.sqlite(), query__sql="select 1", timeout="9999")
+    (timeout,) = [found for found in Page(html).inputs if found.get("name") == "timeout"]
+    for named in str(timeout["aria-describedby"]).split():
+        assert f'id="{named}"' in html
+    assert "20 if empty." in html
 
 
 def test_a_window_that_is_wrong_is_an_error_on_its_input(acme):

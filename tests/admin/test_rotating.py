@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from connections.admin import rotating
+from connections.admin.reports import FIXABLE_BY
 from connections.models import Connection, ConnectionSecrets, Slot
 from connections.services import connections, vault
 from connections.services.connections import Change
@@ -64,6 +66,19 @@ def test_what_passed_is_promoted_and_taken_back(acme: Tenant, editor: Client) ->
     assert "Take back the previous secrets (until 20" in page
     assert press(editor, row, "_rollback").status_code == 302
     assert stored(acme, row) == {"password": "second"}
+
+
+def test_what_failed_for_a_secret_says_what_becomes_of_the_new_ones() -> None:
+    report = {"ok": False, "code": "authentication", "message": "No.", "fixable_by": "you", "steps": []}
+    shown = rotating._of_test(report)
+    assert shown.fixable_by == "Stage others in their place, or discard these. Those in use stay in use."
+    assert rotating._of_test(report | {"fixable_by": "network"}).fixable_by == FIXABLE_BY["network"]
+
+
+def test_the_inputs_of_new_secrets_are_folded_until_they_are_wanted(editor: Client, row: Connection) -> None:
+    folded = "<details><summary>New secrets"
+    assert folded in editor.get(change_path(row)).content.decode()
+    assert "<details open><summary>New secrets" in press(editor, row, "_stage", **{FIELD: ""}).content.decode()
 
 
 def test_an_empty_form_and_a_mask_are_refused_on_the_page(editor: Client, row: Connection) -> None:

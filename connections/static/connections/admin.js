@@ -42,9 +42,10 @@ async function busy(button, work) {
 
 // Pointing at inputs -----------------------------------------------------------------------------------------------
 
-/** The input that a pointer is about: its place in the settings, or "#" and its id. */
+/** The input that a pointer is about: its place in the settings, or "#" and its id. A parameter is among all of them. */
 function inputFor(pointer) {
   if (pointer.startsWith("#")) return document.getElementById(pointer.slice(1));
+  if (pointer.startsWith("/parameters/")) return document.querySelector('[data-pointer="/parameters"]');
   const found = [...document.querySelectorAll("[data-pointer]")].filter((input) => input.dataset.pointer === pointer);
   return found.find((input) => !input.closest("[hidden]")) ?? found.find((input) => input.closest("[data-secret]"));
 }
@@ -52,7 +53,8 @@ function inputFor(pointer) {
 function goTo(input) {
   input.closest("details")?.setAttribute("open", "");
   input.closest("[data-secret]")?.dispatchEvent(new CustomEvent("settings:replace"));
-  const target = input.matches("input, select, textarea") ? input : input.querySelector("input, select, textarea");
+  const inputs = input.matches("input, select, textarea") ? [input] : [...input.querySelectorAll("input, select, textarea")];
+  const target = inputs.find((found) => found.value === "") ?? inputs[0];
   (target ?? input).focus();
 }
 
@@ -62,7 +64,8 @@ function addPointers(place) {
     const input = inputFor(element.dataset.pointsAt);
     if (!input) continue;
     const isLine = element.matches("li");
-    const words = isLine ? element.textContent : input.labels?.[0]?.textContent?.replace(/:\s*$/, "");
+    const label = input.dataset.label ?? input.labels?.[0]?.textContent?.replace(/:\s*$/, "");
+    const words = isLine ? element.textContent : label;
     const link = document.createElement("button");
     link.type = "button";
     link.className = "show-me";
@@ -209,6 +212,20 @@ function prepareChoosing(page) {
   apply(); // for what was typed before this script ran
 }
 
+// Copying a key ----------------------------------------------------------------------------------------------------
+
+function prepareCopying(button) {
+  if (!navigator.clipboard) return; // a page over plain http
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const input = document.getElementById(button.dataset.copy);
+    input.select();
+    await navigator.clipboard.writeText(input.value);
+    button.textContent = button.dataset.copied;
+  });
+}
+
+document.querySelectorAll("[data-copy]").forEach(prepareCopying);
 document.querySelectorAll("[data-choose]").forEach(prepareChoosing);
 document.querySelectorAll("[data-connection-form]").forEach(prepareConnectionForm);
 document.querySelectorAll("[data-query-form]").forEach(prepareQueryForm);
