@@ -32,10 +32,10 @@ class ConnectionAdmin(TenantAdmin):
     list_display = (
         "shown_name",
         "shown_source",
-        "environment",
-        "shown_tags",
         "shown_state",
         "shown_status",
+        "environment",
+        "shown_tags",
         "shown_expiry",
         "shown_use",
         "shown_updated",
@@ -53,7 +53,7 @@ class ConnectionAdmin(TenantAdmin):
 
     @admin.display(description=_("Name"), ordering="name")
     def shown_name(self, row: Connection) -> SafeString:
-        return format_html('{}<span class="slug">{}</span>', row.name, row.slug)
+        return format_html('{}<span class="slug">{}</span>', row.name, row.slug if row.slug != row.name else "")
 
     @admin.display(description=_("Source"), ordering="source")
     def shown_source(self, row: Connection) -> str:

@@ -47,8 +47,10 @@ class HouseForm(forms.Form):
 
 def switch(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     """Make another organisation the active one. A superuser who is no member is asked for a reason first."""
+    if request.method == "GET":  # whoever had to log in again comes back by this way
+        return HttpResponseRedirect(reverse("admin:index", current_app=site.name))
     if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+        return HttpResponseNotAllowed(["GET", "POST"])
     slug = request.POST.get("organisation", "").replace("\0", "")[:200]
     try:
         return _into(request, slug, None)
@@ -110,6 +112,7 @@ def _page(site: admin.AdminSite, request: HttpRequest, title: str, button: str, 
         "title": title,
         "button": button,
         "list_url": reverse("admin:index", current_app=site.name),
+        "is_alone": True,
         **context,
     }
     return TemplateResponse(request, "admin/connections/ask.html", shown)

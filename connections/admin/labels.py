@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -55,6 +55,11 @@ def source_label(source: str) -> str:
 def badge(mark: str, icon: str, text: Text) -> SafeString:
     """A coloured mark that also says in words what it means."""
     return format_html('<span class="mark mark-{}"><span aria-hidden="true">{}</span> {}</span>', mark, icon, text)
+
+
+def moment(at: datetime | None) -> str:
+    """A moment as all pages write it, in UTC; empty for none."""
+    return at.strftime("%Y-%m-%d %H:%M") if at is not None else ""
 
 
 def state_badge(connection: Connection) -> SafeString:

@@ -18,7 +18,10 @@ SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Counts of the connections by what their last check said, and those that need a look."""
+    """Counts of the connections by what their last check said, as the list counts them, and those that need a look.
+
+    A paused connection counts with the others too. ``expiring`` and ``recent`` hold the source's label beside each.
+    """
 
     total: int
     ok: int
@@ -26,30 +29,29 @@ class Overview:
     unknown: int
     paused: int
     failing: list[Connection]
-    expiring: list[tuple[Connection, SafeString | str]]
-    recent: list[Connection]
+    expiring: list[tuple[Connection, str, SafeString | str]]
+    recent: list[tuple[Connection, str]]
     may_add: bool
     visits: list[Event]
 
 
 def overview(actor: Actor) -> Overview:
     rows = connections.visible(actor).order_by()
-    used = Q(paused_at=None)
     counts = rows.aggregate(
         total=Count("pk"),
-        ok=Count("pk", filter=used & Q(status_ok=True)),
-        failed=Count("pk", filter=used & Q(status_ok=False)),
-        unknown=Count("pk", filter=used & Q(status_ok=None)),
+        ok=Count("pk", filter=Q(status_ok=True)),
+        failed=Count("pk", filter=Q(status_ok=False)),
+        unknown=Count("pk", filter=Q(status_ok=None)),
         paused=Count("pk", filter=Q(paused_at__isnull=False)),
     )
     return Overview(
         **counts,
         failing=list(rows.filter(status_ok=False, paused_at=None).order_by("-status_at")[:SHOWN]),
         expiring=[
-            (row, labels.expiry_badge(row))
+            (row, labels.source_label(row.source), labels.expiry_badge(row))
             for row in rows.filter(connections.expiring_within(WARN_DAYS[-1])).order_by("secrets_expire_at")[:SHOWN]
         ],
-        recent=list(rows.order_by("-updated_at", "-pk")[:SHOWN]),
+        recent=[(row, labels.source_label(row.source)) for row in rows.order_by("-updated_at", "-pk")[:SHOWN]],
         may_add=actor.may(Role.EDITOR),
         visits=list(visits.recent(actor)[:SHOWN]) if actor.may(Role.ADMIN) else [],
     )

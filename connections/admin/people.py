@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from connections.admin import organisation
 from connections.admin.acting import named
+from connections.admin.labels import moment
 from connections.admin.refusals import not_there
 from connections.admin.tenant import TenantAdmin
 from connections.models import APIKey, Membership, Role
@@ -63,7 +64,9 @@ class KeyForm(forms.Form):
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         rows = connections.visible(actor).order_by("name", "slug").values_list("slug", "name")
-        self.fields["connections"].choices = [(slug, f"{name} ({slug})") for slug, name in rows]  # type: ignore[attr-defined]
+        self.fields["connections"].choices = [  # type: ignore[attr-defined]
+            (slug, name if name == slug else f"{name} ({slug})") for slug, name in rows
+        ]
 
 
 class ServicePages(TenantAdmin):
@@ -71,6 +74,10 @@ class ServicePages(TenantAdmin):
 
     view_role = add_role = change_role = delete_role = Role.ADMIN
     actions = None
+
+    @admin.display(description=gettext_lazy("Since"), ordering="created_at")
+    def shown_created(self, row: Any) -> str:
+        return moment(row.created_at)
 
     def ask(self, request: HttpRequest, title: str, button: str, **context: Any) -> HttpResponse:
         shown = {
@@ -111,7 +118,7 @@ def refuse(form: forms.Form, exc: CatalogueError) -> None:
 
 
 class MembershipAdmin(ServicePages):
-    list_display = ("shown_user", "email", "role", "created_at")
+    list_display = ("shown_user", "role", "email", "shown_created")
     list_filter = ("role",)
     lookups: ClassVar[tuple[str, ...]] = ("role__exact",)
     search_fields = ("user__username", "user__email")
@@ -178,7 +185,7 @@ class MembershipAdmin(ServicePages):
 
 
 class APIKeyAdmin(ServicePages):
-    list_display = ("name", "shown_prefix", "role", "shown_reach", "maker", "expires_at", "last_used_at", "created_at")
+    list_display = ("name", "role", "shown_prefix", "shown_reach", "maker", "shown_end", "shown_use", "shown_created")
     list_filter = ("role",)
     lookups: ClassVar[tuple[str, ...]] = ("role__exact",)
     search_fields = ("name", "prefix")
@@ -197,6 +204,14 @@ class APIKeyAdmin(ServicePages):
     def shown_reach(self, row: APIKey) -> str:
         slugs = api_keys.reached(row)
         return _("All") if slugs is None else named(slugs) or _("None any more")
+
+    @admin.display(description=gettext_lazy("Expires"), ordering="expires_at")
+    def shown_end(self, row: APIKey) -> str:
+        return moment(row.expires_at)
+
+    @admin.display(description=gettext_lazy("Last used"), ordering="last_used_at")
+    def shown_use(self, row: APIKey) -> str:
+        return moment(row.last_used_at)
 
     @admin.display(description=gettext_lazy("Made by"))
     def maker(self, row: APIKey) -> str:

@@ -6,16 +6,18 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connections.adapters.egress import Opening
 from connections.adapters.registry import registry
-from connections.admin.tenant import PlatformAdmin
+from connections.admin.labels import moment
+from connections.admin.tenant import PlatformAdmin, is_superuser
 from connections.models import Organisation
 from connections.services import budgets, people, standing, tenancy, visits
 from connections.services.errors import KeyAway, RingRefused
@@ -139,7 +141,7 @@ class OrganisationAdmin(PlatformAdmin):
         (None, {"fields": ("name", "slug", "sources", "egress", "references", "allow_unsafe_roles", "suspended")}),
         (_("Budgets"), {"fields": budgets.NAMES, "description": _("Left empty, the deployment's own limit holds.")}),
     )
-    list_display = ("name", "slug", "is_suspended", "created_at")
+    list_display = ("name", "slug", "is_suspended", "shown_created")
     search_fields = ("name", "slug")
 
     def is_suspended(self, row: Organisation) -> bool:
@@ -147,6 +149,16 @@ class OrganisationAdmin(PlatformAdmin):
 
     is_suspended.boolean = True  # type: ignore[attr-defined]
     is_suspended.short_description = _("Suspended")  # type: ignore[attr-defined]
+
+    @admin.display(description=_("Since"), ordering="created_at")
+    def shown_created(self, row: Organisation) -> str:
+        return moment(row.created_at)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Nothing here: the organisation's own events have it."""
+        if not is_superuser(request):
+            raise PermissionDenied
+        raise Http404
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("slug",) if obj is not None else ()  # keys, files and programs know it by its slug
@@ -182,16 +194,24 @@ class PersonAdmin(PlatformAdmin, UserAdmin):  # type: ignore[type-arg]
         (None, {"fields": ("username", "password")}),
         (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
         (_("Access"), {"fields": ("is_active", "is_staff", "is_superuser")}),
-        (_("Important dates"), {"fields": ("last_login", "date_joined")}),
+        (_("Important dates"), {"fields": ("shown_login", "shown_joined")}),
     )
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),
     )
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "shown_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     lookups = ("is_active__exact", "is_staff__exact", "is_superuser__exact")
     filter_horizontal = ()
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("shown_login", "shown_joined")
+
+    @admin.display(description=_("Last login"), ordering="last_login")
+    def shown_login(self, row: Any) -> str:
+        return moment(row.last_login)
+
+    @admin.display(description=_("Since"), ordering="date_joined")
+    def shown_joined(self, row: Any) -> str:
+        return moment(row.date_joined)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """As stock, on record. Whoever is made inactive, or no superuser any more, loses what runs for them."""

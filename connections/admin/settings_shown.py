@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
+from pydantic import BaseModel
 
 from connections.adapters import schema
 from connections.adapters.schema import Path
 from connections.admin.visible import as_json, visible
+from connections.forms.wording import label
 from connections.models import Connection
 from connections.services import sources, upgrading, vault
 
@@ -29,8 +31,7 @@ def rows(connection: Connection) -> list[Row]:
     labels: dict[Path, str] = {}
     config = upgrading.config(connection)
     if adapter is not None:
-        for path, field in schema.leaves(adapter.config_class, config):
-            labels[path] = field.title or path[-1].replace("_", " ").capitalize()
+        labels = dict(_labels(adapter.config_class, config))
     plain = [Row(_label(path, labels), _text(value)) for path, value in _values(config)]
     secret = []
     for name, moment in vault.names(connection).items():
@@ -41,8 +42,20 @@ def rows(connection: Connection) -> list[Row]:
 
 
 def _label(path: Path, labels: dict[Path, str]) -> str:
-    own = labels.get(path, path[-1].replace("_", " ").capitalize())
-    return " › ".join([*(part.replace("_", " ").capitalize() for part in path[:-1]), own])
+    """What the form calls a setting, after the groups that it is in. What the schema does not know, by its name."""
+    starts = [path[: length + 1] for length in range(len(path))]
+    return " › ".join(labels.get(start, start[-1].replace("_", " ").capitalize()) for start in starts)
+
+
+def _labels(model: type[BaseModel], config: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, str]]:
+    """The labels of settings and of groups of settings, by their paths."""
+    for name, field in model.model_fields.items():
+        path = (*prefix, name)
+        yield path, str(label(name, field))
+        value = config.get(name, schema.default(field))
+        nested = schema.branch(field, value)
+        if nested is not None:
+            yield from _labels(nested, value if isinstance(value, Mapping) else {}, path)
 
 
 def _text(value: Any) -> str:

@@ -18,6 +18,8 @@ from connections.services.errors import Forbidden, NotFound
 
 # Stock views that no page here uses, and that would be one more way to ask for rows.
 UNUSED = ("autocomplete", "view_on_site")
+# The places of the header, in the order of how often they are wanted. Others come last.
+PLACES = ("Connection", "Membership", "APIKey", "Event", "Organisation", "User")
 
 
 class CatalogueAdminSite(admin.AdminSite):
@@ -56,7 +58,9 @@ class CatalogueAdminSite(admin.AdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         found = organisation.visitor(request) if request.user.is_authenticated else organisation.Visitor(None, ())
-        return {**super().each_context(request), "actor": found.actor, "organisations": found.choices}
+        context = super().each_context(request)
+        places = _places(context["available_apps"])
+        return {**context, "places": places, "actor": found.actor, "organisations": found.choices}
 
     def get_urls(self) -> list[Any]:
         stock: list[URLPattern | URLResolver] = [
@@ -81,3 +85,9 @@ class CatalogueAdminSite(admin.AdminSite):
     def settings_view(self, request: HttpRequest) -> HttpResponse:
         """What the active organisation's administrators decide of it."""
         return entering.settings(self, request)
+
+
+def _places(apps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the header links to: the models of all ``apps`` that may be seen, in the order of ``PLACES``."""
+    found = [model for app in apps for model in app["models"] if model["admin_url"]]
+    return sorted(found, key=lambda model: (*PLACES, model["object_name"]).index(model["object_name"]))

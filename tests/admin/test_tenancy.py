@@ -260,7 +260,9 @@ def test_switching_needs_membership_post_and_a_token(acme, globex):
     browser = acme.browser("admin")
     assert browser.post("/admin/organisation/", {"organisation": "globex"}).status_code == 404
     assert browser.post("/admin/organisation/", {"organisation": "nothing"}).status_code == 404
-    assert browser.get("/admin/organisation/").status_code == 405
+    came_back = browser.get("/admin/organisation/")
+    assert (came_back.status_code, came_back["Location"]) == (302, "/admin/")
+    assert browser.put("/admin/organisation/").status_code == 405
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(acme.people["admin"], backend="connections.admin.backend.MembershipBackend")
     assert strict.post("/admin/organisation/", {"organisation": "acme"}).status_code == 403

@@ -35,6 +35,9 @@ AIRPORTS = [
     ("SFO", "San Francisco Intl", 37.618972, -122.374889, 13, None),
 ]
 
+FAULTS = (Path(__file__).parent / "faults.js").read_text()
+"""A function that gives what is wrong with a page for whoever has a small screen, weak eyes, or a screen reader."""
+
 
 @dataclass
 class Desk:
@@ -179,6 +182,31 @@ def test_an_editor_adds_a_connection_tests_it_and_sees_rows(desk: Desk, acme: Te
     assert page.locator("#connection_form").get_by_text("Keep").is_visible()
 
 
+def test_a_parameter_without_a_value_leads_to_where_it_is_entered(desk: Desk, acme: Tenant):
+    page = desk.page
+    row = acme.sqlite()
+    desk.log_in("acme-analyst", "acme analyst pass")
+    page.goto(f"{desk.url}/admin/connections/connection/{row.pk}/preview/")
+    page.locator("[name=query__sql]").fill("select * from orders where id > :first")
+    page.get_by_role("button", name="Run", exact=True).last.click()
+    page.locator("#results").get_by_role("button", name="Parameters").click()
+    assert page.evaluate("document.activeElement.name") == "parameter_name"
+
+
+def test_a_new_key_is_copied_with_one_press(desk: Desk, acme: Tenant):
+    page = desk.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    desk.log_in("acme-admin", "acme admin pass")
+    page.goto(f"{desk.url}/admin/connections/apikey/add/")
+    page.get_by_label("Name:").fill("reports")
+    page.get_by_role("button", name="Make the key").click()
+    key = page.get_by_label("The new key").input_value()
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert key.startswith("ck_")
+    assert page.evaluate("navigator.clipboard.readText()") == key
+
+
 def test_a_long_query_is_cancelled(desk: Desk, acme: Tenant, airports: Any):
     page = desk.page
     desk.log_in("acme-editor", "acme editor pass")
@@ -255,6 +283,7 @@ def test_an_editor_rotates_a_password(which: str, request: pytest.FixtureRequest
         row = connections.update(acme.actor(), row, change)
         desk.log_in("acme-editor", "acme editor pass")
         page.goto(f"{desk.url}/admin/connections/connection/{row.pk}/change/")
+        page.get_by_text("New secrets", exact=True).click()
         page.locator("[name=new-secrets__password]").fill("second")
         page.get_by_role("button", name="Stage and test").click()
         page.get_by_text("The new secrets do not work").wait_for()
@@ -275,6 +304,49 @@ def test_an_editor_rotates_a_password(which: str, request: pytest.FixtureRequest
     page.get_by_role("button", name="Take back the previous secrets").click()
     page.get_by_text("The previous secrets are in use again.").wait_for()
     desk.picture(f"rotation-taken-back-{which}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_phone_can_be_read_and_name_what_they_ask_for(desk: Desk, acme: Tenant, scheme: Any):
+    page = desk.page
+    row = acme.sqlite("A shop with quite a long name")
+    change = Change(name="Sales", config={"host": "db.example.com", "database": "sales", "user": "reader"})
+    other = connections.create(acme.actor(), "postgresql", change)
+    connections.pause(acme.actor(), other, "It moves.")
+    desk.log_in("acme-admin", "acme admin pass")
+    page.emulate_media(color_scheme=scheme)
+    rows = "connections/connection"
+    places = ["", "settings/", "password_change/", f"{rows}/", f"{rows}/add/", f"{rows}/add/postgresql/"]
+    places += [f"{rows}/add/http_api/", f"{rows}/{row.pk}/expiry/", f"{rows}/{row.pk}/delete/"]
+    places += [f"{rows}/{pk}/{name}/" for pk in (row.pk, other.pk) for name in ("change", "preview", "history")]
+    places += ["connections/apikey/", "connections/apikey/add/", "connections/membership/", "connections/event/"]
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        for place in places:
+            page.goto(f"{desk.url}/admin/{place}")
+            assert page.evaluate(FAULTS) == [], (place, width)
+
+
+def test_what_is_wrong_with_a_page_is_found(chromium: Browser):
+    page = chromium.new_page(viewport={"width": 390, "height": 800})
+    page.set_content("""<h1>Shop</h1><p style="color: #999">pale</p><p style="width: 900px">wide</p><input id="a">
+        <button></button><a href="#">nowhere</a><p id="a" aria-describedby="b">two</p>
+        <ul class="errorlist" id="c"><li>required</li></ul><input aria-label="Day" placeholder="soon">""")
+    found = page.evaluate(FAULTS)
+    page.close()
+    told = ("wider", "pale", "no label", "no name", "leads nowhere", "is not there", "nobody's error", "two of #a")
+    assert [words for words in told if not any(words in fault for fault in found)] == []
+    assert len(found) == len(told)
+
+
+def test_errors_are_tied_to_their_inputs(desk: Desk, acme: Tenant):
+    page = desk.page
+    desk.log_in("acme-admin", "acme admin pass")
+    for place in ("connections/connection/add/postgresql/", "connections/apikey/add/", "connections/membership/add/"):
+        page.goto(f"{desk.url}/admin/{place}")
+        page.locator(".submit-row .default").click()
+        page.locator("[aria-invalid=true]").first.wait_for()
+        assert page.evaluate(FAULTS) == [], place
 
 
 def test_no_page_of_an_administrator_makes_the_browser_complain(desk: Desk, acme: Tenant):
