@@ -32,8 +32,9 @@ from connections.admin.labels import badge
 from connections.admin.refusals import not_there
 from connections.admin.tenant import TenantAdmin, UnlistableError
 from connections.admin.visible import clipped, visible
-from connections.models import Connection, Event, Role
-from connections.services import ends, exporting
+from connections.models import Event, Role
+from connections.services import connections, ends, exporting
+from connections.services.actor import Actor
 from connections.services.exporting import Export
 
 LABELS = {"csv": gettext_lazy("Export as CSV"), "ndjson": gettext_lazy("Export as NDJSON")}
@@ -160,7 +161,7 @@ class EventAdmin(TenantAdmin):
             "facts": _facts(row),
             "changes": changed(row),
             "details": detail(row),
-            "about": _page_of(row),
+            "about": _page_of(organisation.require_actor(request), row),
         }
         return TemplateResponse(request, "admin/connections/event.html", shown)
 
@@ -173,13 +174,12 @@ def _export_url(request: HttpRequest) -> str:
     return f"{reverse('admin:connections_event_export')}{'?' if query else ''}{query.urlencode()}"
 
 
-def _page_of(row: Event) -> str:
+def _page_of(actor: Actor, row: Event) -> str:
     """The page of the connection that an event is about; empty for another thing, and for one that is gone."""
     if row.object_kind != "connection" or not row.object_id:
         return ""
-    rows = Connection.objects.filter(organisation_id=row.organisation_id)
     try:
-        found = rows.filter(pk=row.object_id).exists()
+        found = connections.visible(actor).filter(pk=row.object_id).exists()
     except ValidationError:
         return ""
     return reverse("admin:connections_connection_history", args=[row.object_id]) if found else ""

@@ -126,8 +126,9 @@ def test_moments_are_written_alike(acme: Tenant, platform: Client) -> None:
 def test_the_first_pages_counts_are_those_of_the_lists_that_they_lead_to(acme: Tenant) -> None:
     browser = acme.browser("viewer")
     now = timezone.now()
-    ok, failed = {"status_ok": True, "status_at": now}, {"status_ok": False, "status_at": now}
-    for number, change in enumerate([ok, failed, failed | {"paused_at": now}, {"paused_at": now}, {}]):
+    ok: dict[str, Any] = {"status_ok": True, "status_at": now}
+    failed, paused = ok | {"status_ok": False}, {"paused_at": now}
+    for number, change in enumerate([ok, failed, failed | paused, paused, {}]):
         Connection.objects.filter(pk=acme.sqlite(f"Shop {number}").pk).update(name=f"Shop {number}", **change)
     page = html(browser.get("/admin/"))
     tiles = re.findall(rf'<a class="tile[^"]*" href="{LIST}(.*?)"><b>(\d+)</b>', page)

@@ -72,7 +72,7 @@ def test_what_failed_for_a_secret_says_what_becomes_of_the_new_ones() -> None:
     report = {"ok": False, "code": "authentication", "message": "No.", "fixable_by": "you", "steps": []}
     shown = rotating._of_test(report)
     assert shown.fixable_by == "Stage others in their place, or discard these. Those in use stay in use."
-    assert rotating._of_test(report | {"fixable_by": "network"}).fixable_by == FIXABLE_BY["network"]
+    assert rotating._of_test(report | {"fixable_by": "network"}).fixable_by == str(FIXABLE_BY["network"])
 
 
 def test_the_inputs_of_new_secrets_are_folded_until_they_are_wanted(editor: Client, row: Connection) -> None:
