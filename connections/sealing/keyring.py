@@ -8,6 +8,7 @@ entry is the newest. Everything is sealed under the newest; the others only open
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import re
 import sys
@@ -29,6 +30,7 @@ _MAKE_ONE: Final = "Make one with: python -c \"import secrets; print('k1:' + sec
 # 32 random bytes hold about 30 distinct values; fewer than 16 happens once in about 10**17 draws.
 _DISTINCT_BYTES: Final = 16
 _TRANSIT: Final = re.compile(r"transit:([A-Za-z0-9_-]{1,64})\Z")
+_PROOF: Final = b"catalog-ring-1 proof"
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z")
 
 
@@ -115,6 +117,10 @@ class KeyRing(InMemoryOnly):
         except KeyError:
             pass
         raise KeyUnavailable(kid)
+
+    def proof(self, kid: str) -> str:
+        """Return what only this key's bytes give, 64 characters that tell nothing of them. Raises KeyUnavailable."""
+        return hmac.digest(self.get(kid), _PROOF, "sha256").hex()
 
     def __repr__(self) -> str:
         return f"<KeyRing {', '.join(self._ids)}>"

@@ -42,7 +42,7 @@ def _keys() -> dict[str, Any]:
     keys = KeyRing.from_settings()
     wrong: dict[str, Any] = {}
     if doubted := ring.glance(keys):
-        wrong["doubted"] = sorted(doubted)
+        wrong["doubted"] = doubted
     if ring.retired(keys.newest):
         wrong["retired"] = keys.newest
     return {"count": len(keys.ids), **({"ok": False, **wrong} if wrong else {})}

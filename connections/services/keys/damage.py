@@ -47,6 +47,6 @@ def damaged(organisation: Organisation | None = None, *, in_vault: bool = True) 
 
 
 def doubted(keys: KeyRing, *, in_vault: bool = True) -> dict[str, str]:
-    """Keys of the ring under which no organisation key opens, each with what to say of it. Raises ``KeyAway``."""
+    """Keys of the ring that rather have other bytes, each with what to say of it. Raises ``KeyAway``."""
     asked = [kid for kid in keys.ids if in_vault or keys.transit(kid) is None]
-    return {kid: ring.sentence(kid, closed) for kid in asked if (closed := ring.doubts(keys, kid))}
+    return {kid: doubt for kid in asked if (doubt := ring.doubted(keys, kid))}

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from connections.models import Connection, ConnectionSecrets, Organisation, Slot
 from connections.sealing.keyring import KeyRing
+from connections.services import ring as ring_keys
 from connections.services.errors import Conflict, NotFound
 from connections.services.keys import counting
 from connections.services.keys.record import record
@@ -25,7 +26,9 @@ def retire(kid: str) -> None:
     if needed or kid == ring.newest:
         record(RETIRE, kind="ringkey", thing=kid, result="denied", code="conflict", detail={"needed_by": needed})
         raise Conflict(_refusal(kid, needed, ring))
-    record(RETIRE, kind="ringkey", thing=kid)
+    with transaction.atomic():
+        ring_keys.retire(kid)
+        record(RETIRE, kind="ringkey", thing=kid)
 
 
 def _refusal(kid: str, needed: int, ring: KeyRing) -> str:

@@ -52,6 +52,8 @@ def rotate(
     """
     ring = KeyRing.from_settings()
     rings.require_usable(ring)
+    if not dry_run:
+        rings.note(ring, ring.newest)
     waiting = OrganisationKey.objects.exclude(ring_key=ring.newest).order_by("pk")
     if organisation is not None:
         waiting = waiting.filter(organisation=organisation)

@@ -38,6 +38,7 @@ def new_key(
     """
     keys = KeyRing.from_settings()
     ring.require_usable(keys, but=but)
+    ring.note(keys, keys.newest)
     key = organisation_keys.new_organisation_key(organisation.pk, version)
     with ring.reaching():
         wrapped = organisation_keys.wrap(key, keys)
@@ -94,7 +95,9 @@ def _opened(organisation: Organisation, keys: KeyRing, row: OrganisationKey | No
     if row is None:
         return None
     try:
-        return SealingKey(row.version, SealedSecrets(ring.opened(keys, row)))
+        found = SealingKey(row.version, SealedSecrets(ring.opened(keys, row)))
     except SealError:
         ring.require_sound(keys, row.ring_key, but=organisation)
         return None
+    ring.note(keys, row.ring_key)
+    return found
