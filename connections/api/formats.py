@@ -23,6 +23,10 @@ MEDIA_TYPES = {
 _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
+class BrokenOff(Exception):
+    """A body failed after its answer had begun."""
+
+
 def wanted(request: Request, offered: Collection[str]) -> str:
     """The format asked for: ``?format=`` first, then the first of ``Accept`` that is ``offered``."""
     named = request.query_params.get("format")
@@ -42,12 +46,15 @@ def wanted(request: Request, offered: Collection[str]) -> str:
 
 
 def ended_visibly(parts: Iterable[bytes], format_: str, rid: str) -> Iterator[bytes]:
-    """``parts`` of a body. A failure midway ends it visibly: NDJSON with a last line, others by an abort."""
+    """``parts`` of a body. A failure midway ends it visibly: NDJSON with a last line, others with ``BrokenOff``.
+
+    The web server writes into its log what that says, so it repeats none of the source's words, which may hold values.
+    """
     try:
         yield from parts
     except (AdapterError, CatalogueError) as exc:
         if format_ != "ndjson":
-            raise
+            raise BrokenOff(f"The answer to request {rid} failed midway: {exc.code}.") from None
         yield orjson.dumps({"error": of_exception(exc, rid)}) + b"\n"
 
 

@@ -13,7 +13,8 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -82,7 +83,7 @@ def _connections(caller: Caller) -> list[_Connection]:
     found = []
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         try:
-            with _opened(int(name)) as held:
+            with _borrowed(int(name)) as held:
                 far, near = held.getpeername(), held.getsockname()
                 if _is(far, caller.address) and near[1] == caller.port:
                     found.append(_Connection(int(name), os.fstat(held.fileno()).st_ino, far))
@@ -103,26 +104,27 @@ def _is(name: object, address: str) -> bool:
     return plain[0] == plain[1]
 
 
-def _opened(descriptor: int) -> socket.socket:
-    """A socket of our own on what is open there. Raises OSError when that is no socket."""
-    copy = os.dup(descriptor)
+@contextmanager
+def _borrowed(descriptor: int) -> Iterator[socket.socket]:
+    """The socket that is open there, as long as the block lasts. Raises OSError when that is no socket.
+
+    No copy is made, as that would be closed: with any descriptor of a file that is closed, a process loses all its
+    locks on that file, and SQLite's are such.
+    """
+    held = socket.socket(fileno=descriptor)
     try:
-        return socket.socket(fileno=copy)
-    except OSError:
-        os.close(copy)
-        raise
+        yield held
+    finally:
+        held.detach()
 
 
-def _same(connection: _Connection) -> socket.socket:
-    """As ``_opened``; raises OSError when something else is open there by now."""
-    held = _opened(connection.descriptor)
-    try:
-        if (os.fstat(held.fileno()).st_ino, held.getpeername()) != (connection.inode, connection.far):
+@contextmanager
+def _same(connection: _Connection) -> Iterator[socket.socket]:
+    """As ``_borrowed``; raises OSError when something else is open there by now."""
+    with _borrowed(connection.descriptor) as held:
+        if (os.fstat(connection.descriptor).st_ino, held.getpeername()) != (connection.inode, connection.far):
             raise OSError("The connection is closed.")
-    except OSError:
-        held.close()
-        raise
-    return held
+        yield held
 
 
 def _written(connections: list[_Connection]) -> dict[_Connection, int]:

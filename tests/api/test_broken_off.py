@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -111,6 +113,37 @@ def test_of_many_exports_of_one_address_only_those_that_fail_are_broken_off(serv
         broken = [asked.submit(failing, served, "csv") for _ in range(6)]
         assert {type(each.exception(SECONDS)) for each in broken} == {httpx.RemoteProtocolError}
         assert {len(each.result(SECONDS).splitlines()) for each in healthy} == {ROWS + 1}
+
+
+def test_it_takes_no_lock_away_from_the_catalogues_own_database(served: Served) -> None:
+    """Without SQLite's locks another process takes the log for left behind, and what is saved then is lost."""
+    database = Path(_environment(served)["DATABASE_URL"].removeprefix("sqlite:///"))
+    headers = {"Authorization": f"Bearer {served.key}"}
+    served.export("csv", "select 1")
+    before = _locked(database)
+    with pytest.raises(httpx.RemoteProtocolError):
+        failing(served, "csv")
+    assert _locked(database) == before == {"-shm", ""}
+    subprocess.run(
+        [sys.executable, "manage.py", "events", "seal"],
+        cwd=stage.ROOT,
+        env=_environment(served),
+        timeout=SECONDS,
+        check=True,
+    )
+    made = {"name": "After that", "source": "sqlite", "config": {"path": "after.sqlite3"}}
+    url = f"{served.url}/api/v1/orgs/acme/connections/"
+    assert httpx.post(url, json=made, headers=headers, timeout=SECONDS).status_code == 201
+    with closing(sqlite3.connect(database)) as another:
+        slugs = another.execute("select slug from connections_connection").fetchall()
+    assert ("after-that",) in slugs
+
+
+def _locked(database: Path) -> set[str]:
+    """Which of a SQLite database's files a process has locked."""
+    names = {str(os.stat(f"{database}{end}").st_ino): end for end in ("", "-shm")}
+    held = [line.split()[5].split(":")[2] for line in Path("/proc/locks").read_text().splitlines()]
+    return {names[inode] for inode in held if inode in names}
 
 
 def test_a_client_that_is_slow_to_read_is_hung_up_on_too(served: Served) -> None:
