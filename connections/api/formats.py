@@ -48,11 +48,17 @@ def wanted(request: Request, offered: Collection[str]) -> str:
 def ended_visibly(parts: Iterable[bytes], format_: str, rid: str) -> Iterator[bytes]:
     """``parts`` of a body. A failure midway ends it visibly: NDJSON with a last line, others with ``BrokenOff``.
 
+    One before the first part is raised as it is: then the status can still tell.
     The web server writes into its log what that says, so it repeats none of the source's words, which may hold values.
     """
+    begun = False
     try:
-        yield from parts
+        for part in parts:
+            begun = True
+            yield part
     except (AdapterError, CatalogueError) as exc:
+        if not begun:
+            raise
         if format_ != "ndjson":
             raise BrokenOff(f"The answer to request {rid} failed midway: {exc.code}.") from None
         yield orjson.dumps({"error": of_exception(exc, rid)}) + b"\n"

@@ -137,6 +137,7 @@ def test_it_takes_no_lock_away_from_the_catalogues_own_database(served: Served) 
     with closing(sqlite3.connect(database)) as another:
         slugs = another.execute("select slug from connections_connection").fetchall()
     assert ("after-that",) in slugs
+    assert httpx.delete(f"{url}after-that/", headers=headers, timeout=SECONDS).status_code == 204
 
 
 def _locked(database: Path) -> set[str]:
