@@ -196,8 +196,8 @@ def _apply(row: Connection, draft: Draft) -> dict[str, Any]:
     row.access_version = counters.after(row.access_version)
     row.status_ok, row.status_code, row.status_at = None, "", None
     row.save()
-    sealed_for = (stored.fingerprint if (stored := vault.current(row)) else "") or ""
-    if draft.secrets_changed or (draft.secrets and sealed_for != vault.fingerprint(row)):
+    stored = vault.current(row)  # it is bound to its endpoint even when it holds nothing any more
+    if draft.secrets_changed or (stored is not None and stored.fingerprint != vault.fingerprint(row)):
         vault.seal(row, draft.secrets, draft.set_at, changed=draft.secrets_changed)
     return changes
 
