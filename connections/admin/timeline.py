@@ -1,5 +1,6 @@
 """The history of a connection on one line of time: its status checks, and what was changed, with what they may have
-to do with one another. Administrators see every event of the record there, others the versions of the settings.
+to do with one another. Administrators see every event of the record there, others the versions of the settings, and who
+changed secrets when.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ Place = tuple[datetime, UUID]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened: a check with its ``outcome``, an event with who did what, or a version of the settings.
+    """One thing that happened: a check with its ``outcome``, an event with who did what, a version of the settings, or
+    a change of secrets.
 
     ``edit`` is what was done in a word, where it may change whether the connection works. ``restorable`` is the
     version whose settings can be had back from here.
@@ -93,7 +95,7 @@ def history(visit: Visit, connection: Connection) -> HttpResponse:
     before = _before(visit.request.GET.get("before", ""))
     whole = visit.actor.may(Role.ADMIN)
     found = [*_checks(visit, connection, before)]
-    found += _events(visit, connection, before) if whole else _versions(visit, connection, before)
+    found += _events(visit, connection, before) if whole else _edits(visit, connection, before)
     found.sort(key=lambda entry: (entry.at, entry.id), reverse=True)
     shown, more = found[:PAGE], len(found) > PAGE
     around = [*_next(visit, connection, before), *_earlier(visit, connection, found)]
@@ -128,9 +130,16 @@ def _record(visit: Visit, connection: Connection) -> QuerySet[Event]:
     return rows.exclude(action="connection.check").exclude(result="started")
 
 
-def _versions(visit: Visit, connection: Connection, before: Place | None) -> list[Entry]:
+def _edits(visit: Visit, connection: Connection, before: Place | None) -> list[Entry]:
+    """The versions of the settings, and the changes of secrets that made none."""
     rows = [*_page(revisions.history(visit.actor, connection), "made_at", before)]
-    return [_of_revision(row, earlier) for row, earlier in zip_longest(rows, rows[1:])]
+    versions = [_of_revision(row, earlier) for row, earlier in zip_longest(rows, rows[1:])]
+    return versions + [_of_secrets(row) for row in _page(_secrets(visit, connection), "at", before)]
+
+
+def _secrets(visit: Visit, connection: Connection) -> QuerySet[Event]:
+    versions = revisions.history(visit.actor, connection).order_by().values("version")
+    return events.of_secrets(visit.actor, connection).exclude(object_version__in=versions)
 
 
 def _next(visit: Visit, connection: Connection, before: Place | None) -> Sequence[Entry]:
@@ -144,7 +153,8 @@ def _next(visit: Visit, connection: Connection, before: Place | None) -> Sequenc
         edits = _record(visit, connection).filter(action__in=EDITS, result="ok")
         return found + [_of_event(row) for row in _later(edits, "at", at, pk)]
     kept = _later(revisions.history(visit.actor, connection), "made_at", at, pk)
-    return found + [_of_revision(row, None) for row in kept]
+    entered = _later(_secrets(visit, connection), "at", at, pk)
+    return found + [_of_revision(row, None) for row in kept] + [_of_secrets(row) for row in entered]
 
 
 def _earlier(visit: Visit, connection: Connection, found: Sequence[Entry]) -> Sequence[Entry]:
@@ -198,6 +208,19 @@ def _of_revision(row: ConnectionRevision, earlier: ConnectionRevision | None) ->
         result="ok",
         version=row.version,
         changes=differences("config", earlier.config, row.config) if earlier is not None else [],
+    )
+
+
+def _of_secrets(row: Event) -> Entry:
+    """Who and when: which secrets, and where they are kept now, is for the record's readers."""
+    return Entry(
+        row.at,
+        row.pk,
+        edit=str(EDITS[row.action]),
+        actor=visible(row.actor_label),
+        result="ok",
+        version=row.object_version,
+        changes=[Changed("secrets")] if row.action in events.ENTERS_SECRETS else [],
     )
 
 

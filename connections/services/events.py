@@ -10,13 +10,17 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from connections.models import Event, Role
+from connections.models import Connection, Event, Role
 from connections.services import ends, waiting, walls
 from connections.services.actor import Actor
 from connections.services.rows import Condition, Wait, insert, insert_now_sync_later
 from connections.services.waiting import Deadline
+
+SWAPS_SECRETS = ("connection.promote", "connection.rollback")
+ENTERS_SECRETS = ("connection.update", "connection.restore")
+"""Actions that give a connection other secrets, always and where they say so."""
 
 
 class Recorded(Protocol):
@@ -201,3 +205,11 @@ def visible_events(actor: Actor) -> QuerySet[Event]:
     actor.require(Role.ADMIN)
     ends.write()
     return Event.objects.all().visible_to(actor)
+
+
+def of_secrets(actor: Actor, connection: Connection) -> QuerySet[Event]:
+    """The events that gave a connection other secrets, for whoever may see it: to be told who and when, and no more."""
+    actor.require(Role.VIEWER, connection)
+    entered = Q(action__in=ENTERS_SECRETS) & (Q(changes__has_key="secrets") | Q(changes__has_key="references"))
+    rows = Event.objects.all().visible_to(actor).filter(object_kind="connection", object_id=str(connection.pk))
+    return rows.filter(Q(action__in=SWAPS_SECRETS) | entered, result="ok")

@@ -12,14 +12,22 @@ import pytest
 from django.utils import timezone
 
 from connections.admin.streaks import Happening, length, sentences
-from connections.models import Connection, ConnectionRevision, ConnectionUse, Event, StatusCheck
-from connections.services import connections, events, vault
+from connections.models import (
+    Connection,
+    ConnectionRevision,
+    ConnectionUse,
+    Event,
+    StatusCheck,
+)
+from connections.services import connections, events, rotation, vault
 from connections.services.connections import Change
 from tests.admin.pages import Page
 from tests.admin.test_editing import BASE
 from tests.catalogue import CANARY, Tenant
+from tests.services.rotating import elsewhere, promoted
 
 CONFIG = {"host": "db.example.com", "database": "sales", "user": "reader"}
+ROLES = ("viewer", "analyst", "editor", "admin")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -79,15 +87,50 @@ def test_an_edit_before_the_first_failure_is_told_at_both(acme: Tenant, role: st
     ]
 
 
-def test_new_secrets_are_an_edit_and_a_new_name_is_none(acme: Tenant) -> None:
+@pytest.mark.parametrize("role", ROLES)
+def test_new_secrets_are_an_edit_and_a_new_name_is_none(acme: Tenant, role: str) -> None:
     row = make(acme)
     check(row, True, timezone.now())
     row = update(acme, row, secrets={"password": "new"})
     row = update(acme, row, name="Renamed")
     at = Event.objects.get(action="connection.update", changes__has_key="secrets").at
     check(row, False, at + timedelta(hours=2))
-    found = told(page(acme, row))
+    found = told(page(acme, row, role))
     assert found == ["First failure. Edited 2 hours before.", "Edited 2 hours before the first failure."]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    ("done", "words"), [("promote", "New secrets promoted"), ("rollback", "Old secrets taken back")]
+)
+def test_secrets_promoted_and_taken_back_are_edits_for_every_role(
+    acme: Tenant, done: str, words: str, role: str
+) -> None:
+    row = promoted(acme, elsewhere(acme))
+    if done == "rollback":
+        row = rotation.rollback(acme.actor(), row)
+    check(row, True, row.created_at)
+    event = Event.objects.get(action=f"connection.{done}")
+    check(row, False, event.at + timedelta(minutes=3))
+    html = page(acme, row, role)
+    assert f"<b>{words}</b> by {event.actor_label}" in html
+    assert told(html) == [f"First failure. {words} 3 minutes before.", f"{words} 3 minutes before the first failure."]
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "admin"])
+def test_of_changed_secrets_the_line_says_who_and_when_and_not_which(acme: Tenant, role: str) -> None:
+    row = update(acme, make(acme), secrets={"password": "new"})
+    event = Event.objects.get(action="connection.update")
+    entry = page(acme, row, role).split("<b>Edited</b>")[1].split("</li>")[0]
+    assert f"by {event.actor_label}" in entry
+    assert "<b>secrets" in entry
+    assert not any(told in entry for told in ("password", str(event.pk), event.request_id))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_settings_and_secrets_changed_at_once_are_one_edit(acme: Tenant, role: str) -> None:
+    row = update(acme, make(acme), config={"host": "other.example.com"}, secrets={"password": "new"})
+    assert page(acme, row, role).count("<b>Edited</b>") == 1
 
 
 def test_what_was_mended_is_told_too(acme: Tenant) -> None:
