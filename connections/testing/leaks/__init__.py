@@ -31,6 +31,7 @@ from connections.adapters.registry import registry
 from connections.models import Connection
 from connections.services import connections, vault
 from connections.services.connections import Change
+from connections.services.vault import sealing
 from connections.testing.emptying import emptied_with_the_rest
 from connections.testing.leaks import commands, places, walks
 from connections.testing.leaks.canaries import Canaries
@@ -144,7 +145,7 @@ class SourceLeaks:
         adapter: type[Adapter[Any, Any]] = registry[leaking_source]
         config, secrets = next(variants(adapter.config_class, leak_hunt.canaries, {**NOWHERE, **self.settings}))
         doors = Doors(leak_hunt.tenant, leak_hunt.canaries, adapter, config, secrets, self.query)
-        monkeypatch.setattr(vault, "write", broken)
+        monkeypatch.setattr(sealing, "write", broken)
         settings.DEBUG = debug
         typed = {"name": "Typed", **form_data(adapter.config_class, config, secrets)}
         for asked, answer in (
