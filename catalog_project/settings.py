@@ -181,6 +181,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AXES_FAILURE_LIMIT = env.int("CATALOG_LOGIN_ATTEMPTS", default=10)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_TEMPLATE = "admin/connections/locked_out.html"
 AXES_ENABLE_ADMIN = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"

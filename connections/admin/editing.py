@@ -34,7 +34,7 @@ def add(visit: Visit, source: str) -> HttpResponse:
         if isinstance(done, HttpResponse):
             return done
         outcome = done
-    title = _("Add a %(source)s connection") % {"source": adapter.label}
+    title = _("Add a connection: %(source)s") % {"source": adapter.label}
     return visit.page(
         "form.html",
         title,

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -22,12 +23,24 @@ UNUSED = ("autocomplete", "view_on_site")
 PLACES = ("Connection", "Membership", "APIKey", "Event", "Organisation", "User")
 
 
+class LoginForm(AdminAuthenticationForm):
+    """As stock, in words that a member knows."""
+
+    error_messages = {
+        **AdminAuthenticationForm.error_messages,
+        "invalid_login": gettext_lazy(
+            "This username and password belong to no account that may come in. Capitals and small letters count."
+        ),
+    }
+
+
 class CatalogueAdminSite(admin.AdminSite):
     site_title = gettext_lazy("Connection catalogue")
     site_header = gettext_lazy("Connection catalogue")
     index_title = gettext_lazy("Your connections")
     site_url = None
     enable_nav_sidebar = False  # the few places there are stand in the header
+    login_form = LoginForm
     index_template = "admin/connections/index.html"
 
     def has_permission(self, request: HttpRequest) -> bool:

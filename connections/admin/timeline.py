@@ -52,7 +52,7 @@ WORDS = {
     "access.denied": gettext_lazy("Refused"),
 }
 """All actions in words. One that is not here is told by its name."""
-LEFT_OUT = frozenset({"query sha256", "query bytes", "limit", "format"})
+LEFT_OUT = frozenset({"query sha256", "query bytes", "limit", "format", "slot", "probe", "dropped", "previous until"})
 """What an event says that only its own page shows."""
 TELLING = ("config", "secrets", "references")
 """What an update may change that decides whether the connection works; a new name does not."""

@@ -56,6 +56,20 @@ def test_whoever_logged_out_sees_no_places(acme: Tenant) -> None:
     assert places(page) == []
 
 
+def test_a_login_that_fails_says_so_in_a_members_words_and_at_last_says_when_to_come_back(
+    acme: Tenant, settings: Any
+) -> None:
+    settings.AXES_FAILURE_LIMIT = 3
+    browser, sent = Client(), {"username": "acme-viewer", "password": "not the word"}
+    refused = browser.post("/admin/login/", sent)
+    assert refused.status_code == 200
+    assert "belong to no account that may come in" in html(refused)
+    answers = [browser.post("/admin/login/", sent) for _attempt in range(3)]
+    assert answers[-1].status_code == 429
+    assert "Try again in a quarter of an hour" in html(answers[-1])
+    assert "acme-viewer" not in html(answers[-1])
+
+
 def test_a_message_leaves_the_name_of_a_connection_as_it_is(acme: Tenant) -> None:
     row = acme.sqlite("flights")
     done = acme.browser("editor").post(f"{LIST}{row.pk}/pause/", {"reason": "It moves."}, follow=True)
