@@ -168,6 +168,33 @@ def test_a_failure_of_the_first_row_is_an_error_and_no_body(warehouse: Tenant, f
     assert (answer.status_code, answer.json()["code"]) == (422, "query")
 
 
+@pytest.mark.parametrize(("size", "rows"), [(1_000_000, 255), (3_000_000, 100)])
+def test_a_page_of_long_cells_is_cut_and_not_refused(warehouse: Tenant, size: int, rows: int) -> None:
+    """Together they are more than a worker's memory."""
+    sql = f"select repeat('x', {size}) as x from generate_series(1, 300)"
+    for _ in range(2):  # the second time the text is known
+        answer = warehouse.api("analyst").post("connections/warehouse/preview/", {"query": {"sql": sql}, "limit": rows})
+        assert answer.status_code == 200, answer.json()
+        found = answer.json()
+        if size > 2**20:
+            assert [row[0] for row in found["rows"]] == [None] * rows
+            assert found["truncated"]["cell_count"] == rows
+        else:
+            assert found["truncated"]["by"] == "bytes"
+            assert 0 < found["page"]["returned"] == len(found["rows"]) < 20
+        assert found["page"]["has_more"]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_rows_that_become_wide_are_exported_to_the_end(warehouse: Tenant, form: str) -> None:
+    """Five thousand of these would be more than a worker's memory."""
+    sql = "select case when n <= 6000 then 'a' else repeat('x', 100000) end as x from generate_series(1, 8000) n"
+    body = {"query": {"sql": sql}, "limit": 100_000}
+    answer = warehouse.api("analyst").post(f"connections/warehouse/preview/?format={form}", body)
+    lines = sum(part.count(b"\n") for part in answer.streaming_content)
+    assert lines == 8000 + (form == "csv")
+
+
 def test_an_export_that_nobody_reads_on_stops_its_job(warehouse: Tenant) -> None:
     body = {"query": {"sql": "select n, pg_sleep(0.0001) from generate_series(1, 1000000) n"}, "limit": 1_000_000}
     answer = warehouse.api("analyst").post("connections/warehouse/preview/?format=ndjson", body)

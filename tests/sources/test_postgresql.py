@@ -389,7 +389,7 @@ def test_a_closed_connection_ends_its_query_at_the_server(shop):
     adapter.connect(Deadline.after(5))
     session = adapter._session
     assert session is not None
-    session._send([(b"select pg_sleep(60)", None, None)], Deadline.after(5))
+    session._wire.send([(b"select pg_sleep(60)", None, None)], Deadline.after(5))
     with postgres.connect(shop) as connection:
         wait_until(lambda: running(connection) == 1)
         adapter.close()

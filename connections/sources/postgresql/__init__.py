@@ -246,15 +246,11 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
 
         session = self._session
         assert session is not None  # noqa: S101
-        left, batch, more = window.fetch - len(rows.first), rows.first, rows.more
         try:
             if rows.first:
                 yield rows.first
-            while more and left > 0:
-                batch = session.fetch(left, deadline, _average(batch))
-                more, left = bool(batch), left - len(batch)
-                if batch:
-                    yield batch
+            if rows.more:
+                yield from session.rest(rows.first, window.fetch - len(rows.first), deadline)
         except Rejected as error:
             raise in_words(error, bound, 0) from None
         finally:
@@ -275,12 +271,6 @@ class PostgreSQLAdapter(ServerAdapter[PostgreSQLConfig]):
         if isinstance(exc, psycopg.NotSupportedError):
             return ProtocolError("The server speaks in an encoding that was not asked for.", field="/config/port")
         return None
-
-
-def _average(batch: list[Row]) -> float:
-    """About the bytes of a row, from a few of the batch."""
-    few = batch[:: max(1, len(batch) // 16)]
-    return sum(len(cell) if isinstance(cell, (str, bytes)) else 16 for row in few for cell in row) / max(1, len(few))
 
 
 adapter = PostgreSQLAdapter
