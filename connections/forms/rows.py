@@ -90,7 +90,7 @@ class RowsWidget(forms.Widget):
         return ""  # a fieldset's legend labels the rows
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> list[Row]:
-        values = [_all(data, self._input(name, column)) for column in self.columns]
+        values = [_all(data, self.input_name(name, column)) for column in self.columns]
         rows = ([plain_lines(text) for text in row] for row in zip(*values, strict=False))
         return [tuple(row) for row in rows if any(row)]
 
@@ -109,7 +109,7 @@ class RowsWidget(forms.Widget):
     def _cells(self, name: str, row: Row) -> list[dict[str, Any]]:
         return [
             {
-                "name": self._input(name, column),
+                "name": self.input_name(name, column),
                 "label": column.label,
                 "value": text,
                 "type": column.input_type,
@@ -122,7 +122,8 @@ class RowsWidget(forms.Widget):
         ]
 
     @staticmethod
-    def _input(name: str, column: Column) -> str:
+    def input_name(name: str, column: Column) -> str:
+        """The name of a column's inputs, of the field ``name``."""
         return f"{name}-{column.name}" if column.name else name
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +20,21 @@ import base64
 from pydantic import Field, SecretStr
 
 from connections.adapters.base import Adapter, Check
-from connections.adapters.config import Config, Query
-from connections.adapters.contract import Category, Column, ColumnType, Result, StepName
+from connections.adapters.config import Config, Query, Settings
+from connections.adapters.contract import Category, Column, ColumnType, Description, Result, StepName, Table
 from connections.adapters.errors import QueryError
 
 LEAK = "{leak}"
 
 
+class Signing(Settings):
+    key: SecretStr | None = Field(None, title="Key")
+
+
 class LeakyConfig(Config):
     greeting: str = Field(title="Greeting", json_schema_extra={{"endpoint": False}})
     token: SecretStr = Field(title="Token")
+    signing: Signing | None = Field(None, title="Signing")
 
 
 class LeakyQuery(Query):
@@ -51,8 +60,19 @@ class LeakyAdapter(Adapter[LeakyConfig, LeakyQuery]):
     def rows(self, query, parameters, *, limit, offset, count, deadline):
         if LEAK == "error":
             raise QueryError(f"Cannot greet with {{self._told('error')}}.")
-        greeted = [[self._told("row") or name] for name in query.people]
+        told = self._told("row") or (offset and self._told("later"))
+        greeted = [[told or name] for name in query.people]
         return Result((Column("greeting", ColumnType.STRING),), iter([greeted]))
+
+    def describe_query(self, query, parameters, deadline):
+        return Description((Column(self._told("description") or "greeting", ColumnType.STRING),))
+
+    def list_tables(self, deadline):
+        yield Table(("hall", "guests"), "table", comment=self._told("table"))
+
+    def describe_table(self, path, deadline):
+        assert path == ("hall", "guests")
+        return Description((Column(self._told("column") or "name", ColumnType.STRING),))
 
     def translate(self, exc):
         return None
@@ -71,8 +91,9 @@ from connections.testing.leaks import SourceLeaks
 
 class TestLeaks(SourceLeaks):
     sources = ("leaky",)
-    query = {"people": ["Ada"]}
+    query = {query}
 """
+QUERY = {"people": ["Ada"]}
 CONFTEST = 'pytest_plugins = ["connections.testing.leaks"]\n'
 INI = (
     "[pytest]\naddopts = -p tests.environment -p no:cacheprovider\nDJANGO_SETTINGS_MODULE = catalog_project.settings\n"
@@ -85,20 +106,36 @@ INI = (
         ("", ""),
         ("detail", r"A secret is in the answer to POST connections/"),
         ("row", r"A secret is in the answer to POST connections/driven/preview/"),
-        ("error", r"A secret is in the answer to POST connections/driven/preview/"),
+        ("error", r"A secret is in the answer to POST connections/driven/"),
+        ("later", r"A secret is in the answer to POST connections/driven/preview/"),
+        ("description", r"A secret is in the answer to POST connections/driven/describe/"),
+        ("table", r"A secret is in the answer to GET .*connections/driven/tables/"),
+        ("column", r"A secret is in the answer to GET .*connections/driven/columns/"),
     ],
 )
 def test_a_source_of_somebody_else_is_hunted_through(tmp_path: Path, leak: str, place: str) -> None:
-    install(tmp_path, "acme-leaky", {"leaky": SOURCE.format(leak=leak)}, {"leaky": "leaky:adapter"})
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "pytest.ini").write_text(INI)
-    (tmp_path / "test_leaks.py").write_text(TEST)
-    command = ["-m", "pytest", "-c", str(tmp_path / "pytest.ini"), f"--rootdir={tmp_path}", "-q"]
-    chosen = [] if not leak else ["-k", "no_secret"]
-    done = python(*command, *chosen, str(tmp_path / "test_leaks.py"), path=tmp_path, seconds=240)
+    done = hunted(tmp_path, leak, [] if not leak else ["-k", "no_secret"])
     if not leak:
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
         assert "4 passed" in done.stdout
     else:
         assert done.returncode == 1, done.stdout[-5000:] + done.stderr[-2000:]
-        assert place in done.stdout
+        assert re.search(place, done.stdout)
+
+
+def test_a_hunt_whose_query_the_source_does_not_take_fails_as_it_would_see_nothing(tmp_path: Path) -> None:
+    done = hunted(tmp_path, "row", ["-k", "no_secret"], {"people": "nobody"})
+    assert done.returncode == 1, done.stdout[-5000:] + done.stderr[-2000:]
+    assert "is to get to the source, and answered 400 before" in done.stdout
+
+
+def hunted(
+    folder: Path, leak: str, chosen: Sequence[str], query: dict[str, Any] = QUERY
+) -> subprocess.CompletedProcess[str]:
+    """The kit's run on the source, installed in ``folder``, whose place to leak is ``leak``."""
+    install(folder, "acme-leaky", {"leaky": SOURCE.format(leak=leak)}, {"leaky": "leaky:adapter"})
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "pytest.ini").write_text(INI)
+    (folder / "test_leaks.py").write_text(TEST.format(query=query))
+    command = ["-m", "pytest", "-c", str(folder / "pytest.ini"), f"--rootdir={folder}", "-q"]
+    return python(*command, *chosen, str(folder / "test_leaks.py"), path=folder, seconds=240)

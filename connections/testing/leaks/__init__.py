@@ -9,18 +9,19 @@ A pytest plugin, for packages that bring sources. In their ``conftest.py`` and i
         query = {"sql": "select 1"}
 
 It looks at answers and headers of every route of the API and of every page of the admin, also of failures with DEBUG
-on, at rotations and restores that succeed, what superusers see on a visit, exports, what commands print, logs of all
-libraries at DEBUG, standard output and error, jobs, every table, ``dumpdata``, sessions, caches, temporary files, and
-command lines and environments of processes; for the secret as it is, URL-quoted, in base64, as hex, JSON-escaped.
-A door that must open and does not fails, too. It needs the extra ``testing``, pytest-django, the source's driver, and a
-database that tests may use.
+on, at what the source says when it is checked, previewed, described and browsed, at rotations and restores that
+succeed, what superusers see on a visit, exports, what commands print, logs of all libraries at DEBUG, standard output
+and error, jobs, every table, ``dumpdata``, sessions, caches, temporary files, and command lines and environments of
+processes; for the secret as it is, URL-quoted, in base64, as hex, JSON-escaped. A door that must open and does not
+fails, too, as does one that leads to the source and is refused before it gets there. It needs the extra ``testing``,
+pytest-django, the source's driver, and a database that tests may use.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,12 +29,13 @@ import pytest
 
 from connections.adapters.base import Adapter
 from connections.adapters.registry import registry
+from connections.adapters.schema import Nested
 from connections.models import Connection
 from connections.services import connections, vault
 from connections.services.connections import Change
 from connections.services.vault import sealing
 from connections.testing.emptying import emptied_with_the_rest
-from connections.testing.leaks import commands, places, walks
+from connections.testing.leaks import commands, places, reading, walks
 from connections.testing.leaks.canaries import Canaries
 from connections.testing.leaks.doors import Doors
 from connections.testing.leaks.listening import Listener, listening, looking_at_jobs
@@ -87,22 +89,26 @@ def leak_hunt(the_record_is_emptied: None, transactional_db: None, capfd: pytest
 class SourceLeaks:
     """Tests that no secret of a source comes out. ``sources`` are ids; empty for all that have secrets.
 
-    ``query`` is what previews ask for, and ``settings`` are values for settings by their names, where the model's
-    own examples and defaults do not make a connection.
+    ``query`` is what previews ask for, and ``queries`` that of sources which take another, by id. ``settings`` are
+    values for settings by their names, where the model's own examples and defaults do not make a connection. ``table``
+    is the path of what is asked for its columns where the source lists no table, or is not there to list any.
     """
 
     sources: ClassVar[tuple[str, ...]] = ()
     query: ClassVar[dict[str, Any]] = {"sql": "select 1"}
+    queries: ClassVar[Mapping[str, dict[str, Any]]] = {}
     settings: ClassVar[dict[str, Any]] = {}
+    table: ClassVar[tuple[str, ...]] = ("hunted",)
 
     def test_no_secret_comes_out_of_a_door_or_stays_behind(self, leak_hunt: Hunt, leaking_source: str) -> None:
         adapter = registry[leaking_source]
         stored: set[tuple[str, ...]] = set()
         typed = False
         for config, secrets in variants(adapter.config_class, leak_hunt.canaries, {**NOWHERE, **self.settings}):
-            doors = Doors(leak_hunt.tenant, leak_hunt.canaries, adapter, config, secrets, self.query)
+            doors = self._doors(leak_hunt, adapter, config, secrets)
             slug = doors.api()
             if slug is not None:
+                reading.by_api(doors, slug)
                 if not stored:
                     doors.every_route(slug)
                     walks.all_of(doors, slug)
@@ -110,7 +116,10 @@ class SourceLeaks:
                 stored |= {tuple(name.split(".")) for name in vault.names(row)}
                 leak_hunt.canaries.look_at("a connection", row)
                 leak_hunt.canaries.look_at("its rows of secrets", list(row.secrets_rows.all()))
-            typed = doors.admin() or typed
+            saved = doors.admin()
+            if saved is not None:
+                reading.by_admin(doors, saved.pk)
+            typed = typed or saved is not None
         commands.run(leak_hunt.canaries, leak_hunt.tenant.organisation.slug)
         leak_hunt.look()
         assert typed or not stored, "The form of the admin was never saved: it shows nothing of what it would keep."
@@ -144,7 +153,7 @@ class SourceLeaks:
 
         adapter: type[Adapter[Any, Any]] = registry[leaking_source]
         config, secrets = next(variants(adapter.config_class, leak_hunt.canaries, {**NOWHERE, **self.settings}))
-        doors = Doors(leak_hunt.tenant, leak_hunt.canaries, adapter, config, secrets, self.query)
+        doors = self._doors(leak_hunt, adapter, config, secrets)
         monkeypatch.setattr(sealing, "write", broken)
         settings.DEBUG = debug
         typed = {"name": "Typed", **form_data(adapter.config_class, config, secrets)}
@@ -157,6 +166,10 @@ class SourceLeaks:
         leak_hunt.listener.look(leak_hunt.canaries, texts_of_exceptions=False)
         leak_hunt.look_at_prints()
         places.stored(leak_hunt.canaries)
+
+    def _doors(self, hunt: Hunt, adapter: type[Adapter[Any, Any]], config: Nested, secrets: Nested) -> Doors:
+        query = self.queries.get(adapter.id, self.query)
+        return Doors(hunt.tenant, hunt.canaries, adapter, config, secrets, query, self.table)
 
     def _check(self, tenant: Tenant, slug: str) -> None:
         from django.db import connections as databases

@@ -6,6 +6,7 @@ import base64
 import json
 import pickle
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,10 +19,14 @@ ODD = "-%40'\"\\{}&<+"
 
 @dataclass
 class Canaries:
-    """Makes secrets, and looks for them. No other process has the same. ``seen`` tells which places were looked at."""
+    """Makes secrets, and looks for them. No other process has the same.
+
+    ``seen`` tells which places were looked at, ``jobs`` how many jobs on their way to workers, by their operation.
+    """
 
     made: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    jobs: Counter[str] = field(default_factory=Counter)
     word: str = field(default_factory=lambda: f"C4n4ry{token_hex(4)}")
 
     def make(self) -> str:

@@ -60,6 +60,7 @@ def looking_at_jobs(canaries: Canaries) -> Iterator[None]:
         content = to_bytes(job)
         canaries.look("a job", content)
         canaries.look("a job", repr(job))
+        canaries.jobs[job.operation] += 1
         return content
 
     Job.to_bytes = looked_at  # type: ignore[method-assign, assignment]

@@ -13,6 +13,7 @@ from connections.adapters.describe import describe_model
 from connections.adapters.schema import Nested, Path
 from connections.forms import SettingsForm
 from connections.forms.nodes import Choice, Group, Leaf, Node, tree
+from connections.forms.rows import RowsWidget
 from connections.testing.leaks.canaries import Canaries
 
 
@@ -26,22 +27,36 @@ def variants(model: type[BaseModel], canaries: Canaries, given: Mapping[str, Any
     for choice in range(_most_branches(model)):
         whole = _sample(model, choice, canaries, given)
         secrets: Nested = {}
-        config: Nested = {}
+        config = _groups(whole)
         active = set(schema.secret_paths(model, whole))
         for path in schema.paths(whole):
             schema.put(secrets if path in active else config, path, schema.get(whole, path))
         yield config, secrets
 
 
-def form_data(model: type[BaseModel], config: Nested, secrets: Nested) -> dict[str, str]:
-    """What a browser sends of the form with these settings, the secrets typed."""
-    shown = {bound.name: bound.value() for bound in SettingsForm(model, config=config)}
-    data = {name: "on" if value is True else str(value) for name, value in shown.items() if _is_plain(value)}
-    return {**data, **_typed(tree(model, "config"), schema.join(config, secrets), secrets)}
+def form_data(model: type[BaseModel], config: Nested, secrets: Nested, part: str = "config") -> dict[str, Any]:
+    """What a browser sends of the form with these settings, the secrets typed: texts, and lists of texts for rows.
+
+    ``part`` is ``query`` for the settings of a query.
+    """
+    data: dict[str, Any] = {}
+    for bound in SettingsForm(model, part=part, config=config):
+        value, widget = bound.value(), bound.field.widget
+        if isinstance(widget, RowsWidget):
+            for position, column in enumerate(widget.columns):
+                data[widget.input_name(bound.name, column)] = [row[position] for row in value or ()]
+        elif _is_plain(value):
+            data[bound.name] = "on" if value is True else str(value)
+    return {**data, **_typed(tree(model, part), schema.join(config, secrets), secrets)}
 
 
-def _typed(nodes: tuple[Node, ...], values: Mapping[str, Any], secrets: Nested) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _groups(whole: Mapping[str, Any]) -> Nested:
+    """The nested objects of ``whole``, empty: a group is used because it is there, also if it has only secrets."""
+    return {name: _groups(value) for name, value in whole.items() if isinstance(value, Mapping)}
+
+
+def _typed(nodes: tuple[Node, ...], values: Mapping[str, Any], secrets: Nested) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for node in nodes:
         value = values.get(node.path[-1])
         if isinstance(node, Leaf):
