@@ -122,6 +122,7 @@ admin/settings/
     POST             302 403 403 403 302 302 403
     other            302 403 403 403 405 405 405
 admin/organisation/
+    GET              302 302 302 302 302 302 302
     POST             302 404 404 404 404 404 404
     other            302 405 405 405 405 405 405
 admin/
@@ -251,7 +252,7 @@ admin/connections/organisation/
 admin/connections/organisation/add/
     other            302 403 403 403 403 403 200
 admin/connections/organisation/<path:object_id>/history/
-    other            302 403 403 403 403 403 200
+    other            302 403 403 403 403 403 404
 admin/connections/organisation/<path:object_id>/delete/
     other            302 403 403 403 403 403 403
 admin/connections/organisation/<path:object_id>/change/

@@ -6,7 +6,14 @@ import json
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    RawPostDataException,
+)
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
@@ -100,7 +107,7 @@ def parse_url(visit: Visit, source: str) -> HttpResponse:
         if not isinstance(body, dict):
             raise Invalid.at("", "Send a JSON object.")
         config, secrets = pasted.parse(_adapter(visit, source), body.get("url"))
-    except ValueError:
+    except (ValueError, RawPostDataException):  # the second for a form: its body was read for its token
         return JsonResponse({"detail": _("Send a JSON object.")}, status=400)
     except CatalogueError as exc:
         return JsonResponse({"detail": exc.message, "errors": [found.as_dict() for found in exc.problems]}, status=400)
@@ -119,7 +126,7 @@ def about(visit: Visit, connection: Connection) -> dict[str, Any]:
         "source_label": labels.source_label(connection.source),
         "state_badge": labels.state_badge(connection),
         "status_badge": labels.status_badge(connection),
-        "explanation": state.explanation(connection),
+        "explanation": visible(state.explanation(connection)),
         "is_broken": state.state(connection) in state.BROKEN,
         "warnings": state.warnings(connection),
         "use": use,

@@ -1,10 +1,12 @@
 """The active organisation: whose rows a page of the admin is about, and as whom it acts.
 
-The choice is kept in the session as a slug, and judged again at each request: a membership that ended is gone.
+It is kept in the session as a slug from the first page on, and judged again at each request: a membership that ended is
+gone, one that comes later changes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,11 @@ def visitor(request: HttpRequest) -> Visitor:
         found = _find(request)
         setattr(request, _CACHE, found)
     return found
+
+
+def is_known(request: HttpRequest) -> bool:
+    """Whether this request asked before who looks, as each page of the admin does. Looks nothing up."""
+    return getattr(request, _CACHE, None) is not None
 
 
 def actor(request: HttpRequest) -> Actor | None:
@@ -70,24 +77,29 @@ def _find(request: HttpRequest) -> Visitor:
         return Visitor(None, ())
     with walls.platform():
         choices = tuple(tenancy.organisations(person).order_by("name", "slug"))
-        for slug in _wanted(request, choices):
+        for slug in _wanted(request):
             try:
                 found = _actor_of(request, slug)
             except NotFound:
                 continue
             walls.enter(found.organisation_id)
+            if request.session.get(SESSION_KEY) != slug:
+                request.session[SESSION_KEY] = slug
             return Visitor(found, choices)
     return Visitor(None, choices)
 
 
-def _wanted(request: HttpRequest, choices: tuple[Organisation, ...]) -> list[str]:
-    """Slugs to try in turn. A superuser enters another's organisation by the switch only, never by accident."""
+def _wanted(request: HttpRequest) -> Iterator[str]:
+    """Slugs to try in turn: what was chosen, then the person's organisations, the longest standing first.
+
+    Not by their names: whoever is made a member by others, unasked, would begin with whoever is named for it.
+    A superuser enters another's organisation by the switch only, never by accident.
+    """
     chosen = request.session.get(SESSION_KEY)
-    first = [chosen] if isinstance(chosen, str) else []
+    if isinstance(chosen, str):
+        yield chosen
     person: Any = request.user
-    if person.is_superuser:
-        return [*first, *person.memberships.values_list("organisation__slug", flat=True)[:1]]
-    return [*first, *(organisation.slug for organisation in choices[:1])]
+    yield from person.memberships.order_by("created_at", "pk").values_list("organisation__slug", flat=True)
 
 
 def _actor_of(request: HttpRequest, slug: str) -> Actor:

@@ -8,6 +8,7 @@ from django.db.models import Count, Q
 from django.utils.safestring import SafeString
 
 from connections.admin import labels
+from connections.admin.visible import visible
 from connections.models import Connection, Event, Role
 from connections.services import connections, visits
 from connections.services.actor import Actor
@@ -32,7 +33,16 @@ class Overview:
     expiring: list[tuple[Connection, str, SafeString | str]]
     recent: list[tuple[Connection, str]]
     may_add: bool
-    visits: list[Event]
+    visits: list[Looked]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """That the platform looked in: who and why, as text in which nothing is hidden."""
+
+    event: Event
+    who: str
+    why: str
 
 
 def overview(actor: Actor) -> Overview:
@@ -53,5 +63,9 @@ def overview(actor: Actor) -> Overview:
         ],
         recent=[(row, labels.source_label(row.source)) for row in rows.order_by("-updated_at", "-pk")[:SHOWN]],
         may_add=actor.may(Role.EDITOR),
-        visits=list(visits.recent(actor)[:SHOWN]) if actor.may(Role.ADMIN) else [],
+        visits=[_looked(event) for event in visits.recent(actor)[:SHOWN]] if actor.may(Role.ADMIN) else [],
     )
+
+
+def _looked(event: Event) -> Looked:
+    return Looked(event, visible(event.actor_label), visible(event.detail.get("visit", {}).get("reason", "")))

@@ -144,7 +144,8 @@ class MembershipAdmin(ServicePages):
             except CatalogueError as exc:
                 refuse(form, exc)
             else:
-                return self.done(request, _("If %(email)s has an account, it is a member now.") % {"email": email})
+                told = _("If %(email)s has an account, it is a member now. Whoever was one before keeps their role.")
+                return self.done(request, told % {"email": email})
         return self.ask(request, _("Add a member"), _("Add"), form=form)
 
     def change_view(

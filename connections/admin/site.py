@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy
 
-from connections.admin import entering, organisation, refusals
+from connections.admin import crossing, entering, organisation, refusals
 from connections.admin.overview import overview
 from connections.services.errors import Forbidden, NotFound
 
@@ -52,10 +52,15 @@ class CatalogueAdminSite(admin.AdminSite):
         return bool(person.is_superuser) or found is not None
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """As stock. For every page: a refusal goes on record, and a service's is told in HTTP's words."""
+        """As stock. For every page: a refusal goes on record, and a service's is told in HTTP's words.
+
+        What was sent from a page of another organisation than the active one is not looked at.
+        """
 
         @functools.wraps(view)
         def translated(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if (of_another := crossing.refused(self, request)) is not None:
+                return of_another
             try:
                 return view(request, *args, **kwargs)
             except (Forbidden, PermissionDenied) as exc:

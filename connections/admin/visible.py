@@ -9,9 +9,10 @@ from typing import Any
 CLIPPED = 160  # characters of a cell on the page
 TITLE = 2_000  # characters of a cell in its title
 
-# Controls, halves of surrogate pairs, what changes the direction of text, and what takes no room.
+# Controls, halves of surrogate pairs, what changes the direction of text, what takes no room, what is drawn as none.
 _HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
 

@@ -7,6 +7,7 @@ while they are there. A secret cannot be read back by them either: by nobody.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +27,8 @@ SESSION_KEY = "visit"
 ACTION = "organisation.visit"
 REASON_LENGTH = (10, 500)
 SHOWN_FOR = timedelta(days=30)
+# Letters and symbols of Unicode's that are drawn as nothing: fillers of Hangul, the empty pattern of Braille.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def begin(person: Any, slug: str, reason: Any, request_id: str = "", ip: str | None = None) -> Visit:
@@ -41,13 +44,22 @@ def begin(person: Any, slug: str, reason: Any, request_id: str = "", ip: str | N
         raise NotFound(organisation=slug)
     least, most = REASON_LENGTH
     text = " ".join(reason.split()) if isinstance(reason, str) else ""
-    if not least <= len(text) <= most or "\0" in text:
-        raise Invalid.at("/reason", f"Say why, in {least} to {most} characters. The organisation reads it.")
+    if len(text) > most or _seen(text) < least or "\0" in text or not any(map(str.isalnum, text)):
+        raise Invalid.at("/reason", f"Say why, in words of {least} to {most} characters. The organisation reads it.")
     until = timezone.now() + timedelta(seconds=settings.CATALOG_VISIT_SECONDS)
     visit = Visit(str(uuid7()), organisation.pk, person.pk, text, until)
     actor = as_platform(person, organisation, request_id, ip, visit)
     events.record(actor, ACTION, organisation, detail={"until": until.isoformat()})
     return visit
+
+
+def _seen(text: str) -> int:
+    """How many characters of ``text`` a reader sees, single spaces between words among them.
+
+    No controls and formats (C), no separators but the space (Z), no marks (M), nothing that is drawn as nothing.
+    """
+    words = "".join(c for c in text if c == " " or (unicodedata.category(c)[0] not in "CZM" and c not in _BLANK))
+    return len(" ".join(words.split()))
 
 
 def as_platform(

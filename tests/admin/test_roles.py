@@ -118,7 +118,7 @@ def test_a_viewer_sees_settings_and_no_form(acme):
     html = acme.browser("viewer").get(f"/admin/connections/connection/{connection.pk}/change/").content.decode()
     assert "shop.sqlite3" in html
     names = {found.get("name") for found in Page(html).inputs}
-    assert names <= {"csrfmiddlewaretoken"}
+    assert names <= {"csrfmiddlewaretoken", "page_organisation"}
     for text in ("/preview/", "/delete/", "/pause/", "/check/"):
         assert text not in html
 

@@ -54,7 +54,18 @@ def test_a_reason_is_asked_for_before_anything_is_seen(acme: Tenant, platform: C
     assert not Event.objects.filter(action=visits.ACTION).exists()
 
 
-@pytest.mark.parametrize("reason", ["", "   ", "because", "a  b      c     ", "x" * 501])
+SILENT = [
+    "\u200b" * 10,
+    "\u202e" * 10,
+    "\u2800" * 12,
+    "\u3164" * 12,
+    "\u00ad" * 12,
+    "\u200b \u200b" * 9,
+    "a" + "\u0301" * 12,
+]
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "because", "a  b      c     ", "x" * 501, ".-" * 9, *SILENT])
 def test_a_reason_that_says_nothing_is_refused(acme: Tenant, platform: Client, reason: str) -> None:
     assert look_in(platform, reason=reason).status_code == 200
     assert platform.get(LIST).status_code == 403
@@ -79,6 +90,15 @@ def test_the_organisation_reads_who_came_and_why_and_what_they_did(acme: Tenant,
     assert REASON not in acme.browser("editor").get("/admin/").content.decode()
     record = acme.browser("admin").get("/admin/connections/event/?action=organisation.visit").content.decode()
     assert "platform (platform)" in record
+
+
+def test_what_is_hidden_in_a_reason_is_shown_wherever_the_organisation_reads_it(acme: Tenant, platform: Client) -> None:
+    assert look_in(platform, reason=f"{REASON} \u202e\u2800\u200b").status_code == 302
+    event, browser = Event.objects.get(action=visits.ACTION), acme.browser("admin")
+    for path in ("/admin/", f"/admin/connections/event/{event.pk}/change/"):
+        shown = browser.get(path).content.decode()
+        assert f"{REASON} ⟨U+202E⟩⟨U+2800⟩⟨U+200B⟩" in shown
+        assert not {"\u202e", "\u2800", "\u200b"} & set(shown)
 
 
 def test_a_visit_ends_by_itself(acme: Tenant, platform: Client) -> None:

@@ -48,6 +48,21 @@ def test_adding_a_member_answers_alike_for_known_and_unknown_people(acme: Tenant
     assert Membership.objects.filter(organisation=acme.organisation).count() == 5
 
 
+def test_the_record_tells_of_no_role_that_was_not_given(acme: Tenant, globex: Tenant) -> None:
+    api = acme.api("admin")
+    for email in ("viewer@acme.example", "viewer@nowhere.example", "viewer@globex.example"):
+        assert api.post("members/", {"email": email, "role": "admin"}).status_code == 201
+    assert Membership.objects.get(user=acme.people["viewer"]).role == "viewer"
+    told = Event.objects.filter(action="member.add").order_by("at", "id")
+    found = [(each.object_label, each.result, each.code, each.changes, each.detail) for each in told]
+    unchanged: tuple[Any, ...] = ("failed", "unchanged", {}, {"role": "admin"})
+    assert found == [
+        ("viewer@acme.example", *unchanged),
+        ("viewer@nowhere.example", *unchanged),  # whoever reads the record is not told which of the two it was
+        ("viewer@globex.example", "ok", "", {"role": [None, "admin"]}, {}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

@@ -30,9 +30,11 @@ def members(actor: Actor) -> QuerySet[Membership]:
 
 
 def add_member(actor: Actor, email: Any, role: Any) -> None:
-    """Make the person with this e-mail address a member, if there is one.
+    """Make the person with this e-mail address a member, if there is one and it is none yet. Nobody asks the person.
 
-    Nothing tells the caller whether there is: a list of who has an account is not the organisation's to make.
+    The call answers alike whatever came of it. The members that ``members`` lists afterwards tell whether there is an
+    account with that address, and its name; so does the record: where nothing was changed, as nobody or more than one
+    has the address, or a member has it, whose role stays, the event has ``failed`` and ``unchanged``, whichever it was.
     Whoever visits cannot make themselves a member, and so needs a reason each time. The one exception is the first
     member that an organisation ever has: somebody must begin, and its record starts with the reason.
     """
@@ -45,12 +47,24 @@ def add_member(actor: Actor, email: Any, role: Any) -> None:
     except ValidationError:
         raise Invalid.at("/email", "This is not an e-mail address.") from None
     with transaction.atomic():
-        people = list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2])
-        if len(people) == 1:
-            _require_no_visitor(actor, people[0])
-            Membership.objects.get_or_create(organisation=actor.organisation, user=people[0], defaults={"role": role})
-            let_into_admin(people[0])
-        events.record(actor, "member.add", label=email, changes={"role": [None, role]})
+        if _let_in(actor, email, role):
+            events.record(actor, "member.add", label=email, changes={"role": [None, role]})
+        else:
+            told = {"role": role}
+            events.record(actor, "member.add", label=email, result="failed", code="unchanged", detail=told)
+
+
+def _let_in(actor: Actor, email: str, role: str) -> bool:
+    """Whether the one person with this address is a member now who was none before."""
+    people = list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2])
+    if len(people) != 1:
+        return False
+    _require_no_visitor(actor, people[0])
+    _, is_new = Membership.objects.get_or_create(
+        organisation=actor.organisation, user=people[0], defaults={"role": role}
+    )
+    let_into_admin(people[0])
+    return is_new
 
 
 def change_member(actor: Actor, member_id: Any, role: Any) -> Membership:

@@ -14,7 +14,7 @@ function say(place, text) {
   place.replaceChildren(line);
 }
 
-/** Send a form; give the part of a page that answers it. Throws when there is none. */
+/** Send a form; give the part of a page that answers it: 409 says that it is another organisation's. Throws when there is none. */
 async function sent(url, body, options = {}) {
   const response = await fetch(url, {
     method: "POST",
@@ -23,7 +23,7 @@ async function sent(url, body, options = {}) {
     signal: options.signal,
     headers: { "X-Fragment": "1", ...options.headers },
   });
-  if (!response.ok || response.redirected) throw new Error(String(response.status));
+  if ((!response.ok && response.status !== 409) || response.redirected) throw new Error(String(response.status));
   return response.text();
 }
 

@@ -153,11 +153,16 @@ function fillSecret(root, url, dotted) {
 }
 
 async function parsed(root, url) {
-  const token = root.closest("form").querySelector("input[name=csrfmiddlewaretoken]");
+  const hidden = (name) => root.closest("form").querySelector(`input[name=${name}]`)?.value ?? "";
   const response = await fetch(root.dataset.parseUrl, {
     method: "POST",
     credentials: "same-origin",
-    headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": token?.value ?? "" },
+    headers: {
+      "Content-Type": "application/json",
+      Accept: "application/json",
+      "X-CSRFToken": hidden("csrfmiddlewaretoken"),
+      "X-Page-Organisation": hidden("page_organisation"),
+    },
     body: JSON.stringify({ url }),
     signal: AbortSignal.timeout(15000),
   });
