@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from connections.adapters.contract import Column, Row
+from connections.adapters.contract import Column, ColumnType, Row
 from connections.adapters.errors import TooLargeError
 from connections.adapters.limits import Budget
 from connections.runner import memory
-from connections.runner.encoding.encoder import Encoder, mended, weight
+from connections.runner.encoding.encoder import Encoder, mended
+from connections.runner.encoding.weighing import Load, load, load_together, weight
 
 NAMED: Final = 100
 """How many cut cells are named; the others are counted."""
@@ -20,6 +21,7 @@ _FIRST_ROWS: Final = 128
 _MOST_ROWS: Final = 4096
 _LARGE: Final = 16 * 2**20
 """Bytes by which a process has grown that may hold very long cells: the rows of most pages take less."""
+_NESTED: Final = (ColumnType.ARRAY, ColumnType.STRUCT)
 
 
 class Cutter:
@@ -34,6 +36,7 @@ class Cutter:
         self.rows = 0
         self.full = False
         self._columns = columns
+        self._nested = any(column.type in _NESTED for column in columns)
         self._budget = budget
         self._cut = cut
         self._bytes = 0
@@ -47,13 +50,14 @@ class Cutter:
         start = 0
         if rows and not self.rows:  # nothing was measured yet
             self._step = max(1, min(self._step, _SLICE_BYTES // max(_length(rows[0]), 1)))
-        large = memory.grown() > _LARGE  # what encodes in C may not survive long cells, and they must be found before
+        # What encodes in C may not survive long cells, and they must be found before. A list may be short in memory and
+        # long in a body: its items may be one object.
+        careful = self._nested or memory.grown() > _LARGE
         while start < len(rows) and not self.full:
             part = rows[start : start + self._step]
-            if large:
-                part = part[: self._before_a_long_one(part)] or part[:1]
-            start += len(part)
-            yield self._take_one(part[0]) if len(part) == 1 and self._is_long(part[0]) else self._take(part)
+            count = self._bearable(part) if careful or len(part) == 1 else len(part)
+            start += count or 1
+            yield self._take(part[:count]) if count else self._take_one(part[0])
 
     def short_of_rows(self) -> None:
         """Note that more rows were asked for than may be given."""
@@ -70,13 +74,27 @@ class Cutter:
             said |= {"cells": self._cells, "cell_count": self._cut_cells}
         return said
 
-    def _is_long(self, row: Row) -> bool:
-        """Whether a cell has more characters, or bytes of binary, than a cell may have bytes."""
-        most = self._budget.cell_bytes
-        return any(isinstance(value, str | bytes) and len(value) > most for value in row)
+    def _bearable(self, rows: Sequence[Row]) -> int:
+        """How many of ``rows`` can be encoded at once; 0 where a cell of the first is too long.
 
-    def _before_a_long_one(self, rows: Sequence[Row]) -> int:
-        return next((at for at, row in enumerate(rows) if self._is_long(row)), len(rows))
+        Raises ``MemoryError`` where this process may not have the memory that it takes.
+        """
+        longest = self._budget.cell_bytes
+        together = load_together(rows, longest)
+        if together is not None:
+            together.require_memory()
+            return len(rows)
+        all_of_them = Load()
+        count = 0
+        for row in rows:
+            one = load(row, longest)
+            if one is None or (count and all_of_them.least + one.least > longest):
+                break
+            all_of_them = all_of_them.with_row(one)
+            count += 1
+        if count:
+            all_of_them.require_memory()
+        return count
 
     def _take(self, rows: Sequence[Row]) -> bytes:
         prepared = self.encoder.prepare(rows)
@@ -93,8 +111,12 @@ class Cutter:
         return first if self.full else first + self._take(rows[middle:])
 
     def _take_one(self, row: Row) -> bytes:
-        prepared = self.encoder.prepare([self._without_long_cells(row)])
-        if self._bytes + prepared.size > self._budget.bytes:
+        kept, least = self._without_long_cells(row)
+        prepared = None
+        if self._bytes + least <= self._budget.bytes:
+            (load(kept, self._budget.bytes) or Load()).require_memory()
+            prepared = self.encoder.prepare([kept])
+        if prepared is None or self._bytes + prepared.size > self._budget.bytes:
             self._refuse_unless_cut(f"The answer is larger than {_mebibytes(self._budget.bytes)}.")
             self.full = True
             self._by = ("bytes", self._budget.bytes)
@@ -103,11 +125,14 @@ class Cutter:
         self.rows += 1
         return self.encoder.write(prepared)
 
-    def _without_long_cells(self, row: Row) -> Row:
+    def _without_long_cells(self, row: Row) -> tuple[Row, int]:
+        """``row`` with null for its long cells, and how many bytes the others have in any format."""
         kept = list(row)
+        least = 0
         for position, value in enumerate(row):
             size = weight(value)
             if size <= self._budget.cell_bytes:
+                least += 0 if isinstance(value, int) else size
                 continue
             name = mended(self._columns[position].name)
             self._refuse_unless_cut(
@@ -117,7 +142,7 @@ class Cutter:
             if len(self._cells) < NAMED:
                 self._cells.append({"row": self.rows, "column": position, "name": name, "bytes": size})
             kept[position] = None
-        return kept
+        return kept, least
 
     def _refuse_unless_cut(self, what: str) -> None:
         if not self._cut:

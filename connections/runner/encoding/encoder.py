@@ -120,19 +120,6 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def weight(value: Any) -> int:
-    """The bytes of one cell: of text in UTF-8, of binary as it is, of arrays and structs as JSON."""
-    if isinstance(value, str):
-        return len(value.encode(errors="replace")) if not value.isascii() else len(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return len(value)
-    if isinstance(value, list | tuple | dict):
-        return len(to_json(mend(value)))
-    if isinstance(value, int):
-        return value.bit_length() // 3
-    return 0
-
-
 def text_of(value: Any) -> str:
     """A wire value as the text that JSON would hold, unquoted: what CSV and text columns show."""
     match value:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +68,20 @@ ODD = {
     "deep": None,
 }
 
+NESTED: dict[str, tuple[Callable[[int], Any], ColumnType]] = {
+    "integers": (lambda n: list(range(n)), ColumnType.ARRAY),
+    "nulls": (lambda n: [None] * n, ColumnType.ARRAY),
+    "lists": (lambda n: [[number] for number in range(n)], ColumnType.ARRAY),
+    "members": (lambda n: {str(number): number for number in range(n)}, ColumnType.STRUCT),
+    "within": (lambda n: {"a": [{"b": list(range(n))}]}, ColumnType.STRUCT),
+    "undeclared": (lambda n: list(range(n)), ColumnType.JSON),
+    "one text": (lambda n: ["x" * 1000] * n, ColumnType.ARRAY),
+    "digits": (lambda n: [BigInt(10**10_000)] * (n // 10_000), ColumnType.ARRAY),
+    "binary": (lambda n: [bytes(n)], ColumnType.ARRAY),
+    "signs": (lambda n: "\1" * n, ColumnType.STRING),
+    "document": (lambda n: JSONText("[" + "1," * n + "1]"), ColumnType.JSON),
+}
+
 
 class ToyConfig(Config):
     name: str = "toy"
@@ -79,8 +93,8 @@ class ToyConfig(Config):
 
 class ToyQuery(Query):
     do: Literal[
-        "count", "wire", "odd", "wide", "cells", "repeat", "nothing", "self", "sleep", "spin", "allocate", "hoard",
-        "exit", "abort", "grandchild", "fail", "bug",
+        "count", "wire", "odd", "wide", "cells", "repeat", "nothing", "nested", "self", "sleep", "spin", "allocate",
+        "hoard", "exit", "abort", "grandchild", "fail", "bug",
     ]  # fmt: skip
     n: int = 1
     batch: int = 100
@@ -176,6 +190,13 @@ class ToyAdapter(Adapter[ToyConfig, ToyQuery]):
         """Every third row has a cell of ``n`` bytes."""
         columns = (Column("n", ColumnType.INTEGER), Column("body", ColumnType.STRING))
         return columns, ((at, "x" * (query.n if at % 3 == 2 else 3)) for at in range(9))
+
+    def _do_nested(self, query: ToyQuery, parameters: dict[str, Any]) -> Any:
+        """A value that holds ``n`` others, between two short ones; ``batch`` MiB are held beside it."""
+        self._beside = bytearray(query.batch << 20)
+        made, kind = NESTED[query.text]
+        columns = (Column("n", ColumnType.INTEGER), Column("held", kind))
+        return columns, ((at, made(query.n if at == 1 else 1)) for at in range(3))
 
     def _do_repeat(self, query: ToyQuery, parameters: dict[str, Any]) -> Any:
         names = ("c", "c", "c_2", "=c")
