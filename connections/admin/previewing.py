@@ -22,7 +22,6 @@ from connections.admin.visits import Visit, url
 from connections.models import Connection
 from connections.services import budgets, jobs, queries, sources
 from connections.services.errors import CatalogueError
-from connections.services.queries import Stream
 
 MEDIA_TYPES = {
     "csv": "text/csv",
@@ -85,11 +84,11 @@ def export(visit: Visit, connection: Connection) -> HttpResponseBase:
         )
     try:
         stream = queries.read(visit.actor, connection, wanted)
-        body = _body(stream, format_)
-        first = next(body, b"")  # a failure until here is a page, not an empty file
+        parts = stream.chunks()
+        first = next(parts, b"")  # a failure until here is a page, not an empty file
     except (CatalogueError, AdapterError) as exc:
         return _page(visit, connection, form, _refused(form, exc))
-    response = StreamingHttpResponse(_joined(first, body), content_type=MEDIA_TYPES[format_])
+    response = StreamingHttpResponse(_body(first, parts, format_), content_type=MEDIA_TYPES[format_])
     response["Content-Disposition"] = f'attachment; filename="{connection.slug}.{format_}"'
     return response
 
@@ -173,17 +172,13 @@ def _problems(form: QueryForm) -> list[Problem]:
     return found
 
 
-def _body(stream: Stream, format_: str) -> Iterator[bytes]:
+def _body(first: bytes, rest: Iterator[bytes], format_: str) -> Iterator[bytes]:
     """The body of a download. A failure midway ends NDJSON with a line that says so, and aborts the others."""
+    yield bytes(first)
     try:
-        for part in stream.chunks():
+        for part in rest:
             yield bytes(part)
     except AdapterError as exc:
         if format_ != "ndjson":
             raise
         yield json.dumps({"error": {"code": exc.code, "title": exc.title, "detail": exc.message}}).encode() + b"\n"
-
-
-def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest

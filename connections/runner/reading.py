@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from connections.adapters.base import Adapter
 from connections.adapters.config import Query
@@ -19,6 +19,7 @@ from connections.runner.frames import Chunk, End, Frame, Head, Soon
 from connections.runner.heads import shown
 
 LIMIT = 100
+_TOGETHER: Final = 1024 * 1024
 
 REPLACED = Notice(
     "replaced_characters",
@@ -80,7 +81,7 @@ def _rows(
     size = 0
     has_more = False
     started = time.perf_counter()
-    pieces = _pieces(result, cutter, limit)
+    pieces = _pieces(result, cutter, limit, asked, 0 if form == "json" else _TOGETHER)
     for piece in pieces:
         if piece is None:
             has_more = True
@@ -90,8 +91,6 @@ def _rows(
             size += len(piece)
             yield Chunk(piece)
         started = time.perf_counter()  # what the reader takes to take it is not the source's time
-    if has_more and limit < asked and not cutter.full:
-        cutter.short_of_rows()
     last = encoder.tail()
     spent += time.perf_counter() - started
     if last:
@@ -120,15 +119,32 @@ def _rows(
     )
 
 
-def _pieces(result: Result, cutter: Cutter, limit: int) -> Iterator[bytes | None]:
-    """The body piece by piece, and then None if there were more rows than fit."""
-    yield cutter.encoder.head()
+def _pieces(result: Result, cutter: Cutter, limit: int, asked: int, together: int) -> Iterator[bytes | None]:
+    """The body piece by piece, and then None if there were more rows than the ``limit``, which may be under ``asked``.
+
+    What comes before the rows comes with all of the first batch, or its first ``together`` bytes: who gets a piece may
+    promise that there is an answer, and until then it may still be an error.
+    """
+    held = cutter.encoder.head()
     for batch in result.batches:
         left = limit - cutter.rows
-        yield from cutter.take(batch[:left] if len(batch) > left else batch)
+        for piece in cutter.take(batch[:left] if len(batch) > left else batch):
+            held += piece
+            if len(held) >= together:
+                yield held
+                held, together = b"", 0
+        if cutter.rows:
+            together = 0
         if len(batch) > left or cutter.full:
+            if limit < asked and not cutter.full:
+                cutter.short_of_rows()
+            yield held
             yield None
             return
+        if held and not together:
+            yield held
+            held = b""
+    yield held
 
 
 def _stop(result: Result) -> None:

@@ -183,12 +183,17 @@ def test_the_whole_answer_is_downloaded(acme, format_):
 
 
 def test_a_download_that_fails_is_a_page_and_no_file(acme):
-    row = acme.sqlite()
+    row = acme.sqlite(rows=250)
     browser = acme.browser("analyst")
     for sent in ({"query__sql": "select * from nowhere"}, {"query__sql": ""}, {"query__sql": "select 1", "limit": "x"}):
         response = browser.post(f"{BASE}/{row.pk}/export/", {"limit": 10, **sent, "format": "csv"})
         assert "Content-Disposition" not in response
         assert "outcome-failed" in response.content.decode()
+    long = f"select group_concat(item || '{'x' * 5000}') from orders"
+    for form in ("csv", "ndjson"):
+        response = browser.post(f"{BASE}/{row.pk}/export/", {"limit": 10, "query__sql": long, "format": form})
+        assert "Content-Disposition" not in response
+        assert "larger than 1 MiB" in response.content.decode()
     odd = browser.post(f"{BASE}/{row.pk}/export/", {"limit": 10, "query__sql": "select 7", "format": "exe"})
     assert "Content-Disposition" not in odd
 

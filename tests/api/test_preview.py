@@ -7,6 +7,8 @@ import io
 import json
 from typing import Any
 
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 
 from connections.models import Event
@@ -118,6 +120,40 @@ def test_accept_chooses_the_format_and_an_unknown_one_is_a_406(shop: Tenant) -> 
 def test_an_early_failure_of_an_export_is_an_error_and_not_an_empty_body(shop: Tenant) -> None:
     answer = preview(shop, "?format=csv", query={"sql": "select * from ordrs"})
     assert (answer.status_code, answer.json()["code"]) == (422, "query")
+
+
+FORMATS = ("csv", "ndjson", "arrow", "parquet")
+LONG = f"select group_concat(item || '{'x' * 5000}') from orders"
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        (LONG, "too_large"),
+        (f"select item from orders where id < 3 union all {LONG}", "too_large"),
+        ("select abs(-9223372036854775807 - (id > 5)) from orders", "query"),
+    ],
+    ids=["alone", "after others", "of the source"],
+)
+def test_what_fails_within_the_first_batch_is_a_problem_in_every_format(
+    shop: Tenant, sql: str, code: str, format_: str
+) -> None:
+    answer = preview(shop, f"?format={format_}", query={"sql": sql})
+    assert (answer.status_code, answer.json()["code"]) == ({"too_large": 424, "query": 422}[code], code)
+    assert answer["Content-Type"] == "application/problem+json"
+    assert Event.objects.filter(action="connection.export").latest("at").code == code
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_export_without_rows_has_a_body_that_can_be_read(shop: Tenant, format_: str) -> None:
+    answer = preview(shop, f"?format={format_}", query={"sql": "select id, item from orders where id < 0"})
+    assert answer.status_code == 200
+    body = body_of(answer)
+    assert format_ != "csv" or body == b"id,item\r\n"
+    assert format_ != "ndjson" or body == b""
+    assert format_ != "arrow" or pyarrow.ipc.open_stream(body).read_all().column_names == ["id", "item"]
+    assert format_ != "parquet" or pyarrow.parquet.read_table(io.BytesIO(body)).column_names == ["id", "item"]
 
 
 def test_a_query_is_described_and_tables_and_columns_are_listed(shop: Tenant) -> None:

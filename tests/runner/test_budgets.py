@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pyarrow
 import pytest
 
 from connections.adapters.contract import Column, ColumnType
@@ -9,6 +10,7 @@ from connections.adapters.errors import InvalidError, TooLargeError
 from connections.adapters.limits import Budget
 from connections.runner.cutting import Cutter
 from connections.runner.encoding.text import JSONRows
+from connections.runner.frames import Chunk
 from tests.runner.asking import Asker, toy
 
 
@@ -79,6 +81,48 @@ def test_a_format_that_cannot_say_what_is_cut_fails_instead(either: Asker, form:
         either.do("count", n=1000, limit=1000, format=form, budget=Budget(rows=30))
     with pytest.raises(TooLargeError, match="column body in row 3"):
         either.do("cells", n=2000, format=form, budget=Budget(cell_bytes=1000))
+
+
+def pieces_until_too_large(asker: Asker, **asked: Any) -> list[bytes]:
+    """The body's pieces that came before the refusal."""
+    pieces: list[bytes] = []
+
+    def read() -> None:
+        with asker.run(**asked) as run:
+            pieces.extend(frame.data for frame in run if isinstance(frame, Chunk))
+
+    with pytest.raises(TooLargeError):
+        read()
+    return pieces
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "arrow", "parquet"])
+@pytest.mark.parametrize(
+    ("asked", "budget"),
+    [
+        ({"n": 3000}, Budget(cell_bytes=1000)),
+        ({"n": 3000, "limit": 9}, Budget(rows=4)),
+        ({"n": 3000, "limit": 9}, Budget(bytes=4000)),
+    ],
+)
+def test_what_fails_within_the_first_batch_fails_before_any_piece(
+    either: Asker, form: str, asked: dict[str, int], budget: Budget
+):
+    limit, n = asked.get("limit", 100), asked["n"]
+    pieces = pieces_until_too_large(either, query=toy("cells", n=n), limit=limit, format=form, budget=budget)
+    assert pieces == []
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "arrow", "parquet"])
+def test_what_fails_in_a_later_batch_fails_after_the_rows_of_the_first(either: Asker, form: str):
+    query, budget = toy("cells", n=3000, batch=2), Budget(cell_bytes=1000)
+    assert len(pieces_until_too_large(either, query=query, format=form, budget=budget)) == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "arrow"])
+def test_an_answer_without_rows_has_its_head_in_one_piece_with_its_end_or_before(either: Asker, form: str):
+    whole = either.do("nothing", format=form).body
+    assert whole == b"n,word\r\n" if form == "csv" else pyarrow.ipc.open_stream(whole).read_all().num_rows == 0
 
 
 def test_a_caller_that_can_say_what_is_cut_may_have_it_cut_in_any_format(either: Asker):
