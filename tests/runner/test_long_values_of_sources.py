@@ -48,7 +48,11 @@ def end_of(ask: Ask, **asked: Any) -> str:
 )
 def test_postgresql(postgresql: PausableServer, local: Asker, sql: str, ends: set[str]):
     local.settings = postgresql.login("reader") | {"tls": {"mode": "disable"}, "retry": {"attempts": 1}}
-    asked = {"source": "postgresql", "egress": EgressPolicy(loopback=True).as_dict(), "query": {"sql": sql}}
+    asked: dict[str, Any] = {
+        "source": "postgresql",
+        "egress": EgressPolicy(loopback=True).as_dict(),
+        "query": {"sql": sql},
+    }
     assert end_of(local.ask, **asked) in ends
     with pytest.raises(TooLargeError):
         local.ask(**asked, format="ndjson")
@@ -70,7 +74,7 @@ TABLES: dict[str, Callable[[], pa.Array]] = {
 @pytest.mark.parametrize("made", TABLES)
 def test_parquet(local: Asker, tmp_path: Path, made: str):
     parquet.write_table(pa.table({"a": TABLES[made]()}), tmp_path / "long.parquet")
-    asked = {"source": "local_files", "root": str(tmp_path), "query": {"table": ["long.parquet"]}}
+    asked: dict[str, Any] = {"source": "local_files", "root": str(tmp_path), "query": {"table": ["long.parquet"]}}
     assert end_of(local.ask, **asked) == CUT
     with pytest.raises(TooLargeError):
         local.ask(**asked, format="ndjson")
@@ -81,7 +85,7 @@ def test_parquet(local: Asker, tmp_path: Path, made: str):
 def test_json(local: Asker, tmp_path: Path, name: str, count: int, ends: set[str]):
     text = json.dumps({"a": list(range(count))})
     (tmp_path / name).write_text(text if name.endswith("l") else f"[{text}]")
-    asked = {"source": "local_files", "root": str(tmp_path), "query": {"table": [name]}}
+    asked: dict[str, Any] = {"source": "local_files", "root": str(tmp_path), "query": {"table": [name]}}
     assert end_of(local.ask, **asked) in ends
 
 
@@ -98,7 +102,7 @@ def test_json(local: Asker, tmp_path: Path, name: str, count: int, ends: set[str
 def test_duckdb(local: Asker, tmp_path: Path, sql: str, ends: set[str]):
     local.settings = {"path": "long.duckdb"}
     duckdb.connect(str(tmp_path / "long.duckdb")).close()
-    asked = {"source": "duckdb", "root": str(tmp_path), "query": {"sql": sql}}
+    asked: dict[str, Any] = {"source": "duckdb", "root": str(tmp_path), "query": {"sql": sql}}
     assert end_of(local.ask, **asked) in ends
     with pytest.raises(TooLargeError):
         local.ask(**asked, format="ndjson")
