@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from connections.adapters.errors import AdapterError
 from connections.admin.editing import about
+from connections.admin.visible import visible
 from connections.admin.visits import Visit, url
 from connections.models import Connection, Role
 from connections.services import connections, status
@@ -155,7 +156,7 @@ def _each(visit: Visit, rows: Iterable[Connection], act: Act, done: Callable[[in
         try:
             act(row)
         except (CatalogueError, AdapterError) as exc:
-            messages.error(visit.request, f"{row.name}: {exc.message}")
+            messages.error(visit.request, visible(f"{row.name}: {exc.message}"))
         else:
             count += 1
     if count:

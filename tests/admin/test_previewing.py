@@ -245,6 +245,23 @@ def test_names_and_reasons_are_shown_as_text(acme):
     assert "<script>alert" not in acme.browser("admin").get("/admin/connections/event/").content.decode()
 
 
+def test_what_is_hidden_in_the_reason_of_a_pause_is_shown(acme):
+    from connections.services import connections
+
+    row, browser = acme.sqlite(), acme.browser("analyst")
+    connections.pause(acme.actor(), row, "\u2800\u202emoved")
+    checked = {"action": "check_now", "_selected_action": str(row.pk)}
+    pages = (
+        browser.get(f"{BASE}/{row.pk}/change/"),
+        browser.post(f"{BASE}/", checked, follow=True),
+        browser.post(f"{BASE}/{row.pk}/preview/", {"query__sql": "select 1"}),
+    )
+    for page in pages:
+        html = page.content.decode()
+        assert "is paused: ⟨U+2800⟩⟨U+202E⟩moved" in html
+        assert not {"\u2800", "\u202e"} & set(html)
+
+
 def test_no_digit_is_lost_on_the_way_to_the_page():
     body = (
         b'{"columns": [{"name": "n", "type": "json", "native_type": null, "nullable": null}],'
