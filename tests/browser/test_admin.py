@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from connections.models import Connection
+from connections.models import Connection, Membership
 from connections.services import connections
 from connections.services.connections import Change
 from tests.catalogue import Tenant
@@ -232,6 +232,31 @@ def test_a_pasted_url_fills_the_form(desk: Desk, acme: Tenant):
     assert page.locator("[name=config__host]").input_value() == "db.example.com"
     assert page.locator("[name=secrets__password]").input_value() == "pa/ss"
     assert page.get_by_label("Paste a URL").input_value() == ""
+
+
+def test_a_page_of_another_organisation_than_the_active_one_says_so(desk: Desk, acme: Tenant, globex: Tenant):
+    Membership.objects.create(organisation=globex.organisation, user=acme.people["editor"], role="editor")
+    acme.sqlite("Shop")
+    desk.log_in("acme-editor", "acme editor pass")
+    page, other = desk.page, desk.page.context.new_page()
+    page.goto(f"{desk.url}/admin/connections/connection/add/postgresql/")
+    other.goto(f"{desk.url}/admin/")
+    other.get_by_label("Organisation").select_option("globex")
+    other.get_by_role("button", name="Switch").click()
+    other.get_by_text("You are now in Globex Travel").wait_for()
+    told = "This page was opened in Acme Air. You are in Globex Travel now."
+    page.get_by_role("button", name="Test connection").click()
+    page.locator(".outcome-message", has_text=told).wait_for()
+    page.get_by_label("Paste a URL").fill("postgresql://ann@db.example.com/sales")
+    page.get_by_role("button", name="Fill from URL").click()
+    page.locator("[data-outcome]", has_text=told).wait_for()
+    page.get_by_label("Name:", exact=True).fill("Billing")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("heading", name="Nothing was done").wait_for()
+    assert set(Connection.objects.values_list("organisation__slug", flat=True)) == {"acme"}
+    assert len(desk.complaints) == 3  # Chromium's own, one for each answer
+    assert all("409" in complaint for complaint in desk.complaints)
+    desk.complaints.clear()
 
 
 def test_hostile_cells_do_nothing_in_a_browser(desk: Desk, acme: Tenant):
