@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured
 
-from catalog_project.environment import BASE_DIR, env, load, required, runtime_folder
+from catalog_project.environment import (
+    BASE_DIR,
+    database,
+    env,
+    flag,
+    listed,
+    load,
+    number,
+    one_of,
+    required,
+    runtime_folder,
+    whole,
+    word,
+)
 from connections.adapters.egress import Opening
 from connections.sealing.keyring import KeyText
 from connections.sealing.openbao import require_address
 
 load()
 
-_KIND = env.str("CATALOG_ENV", default="production")
-if _KIND not in ("production", "development"):
-    raise ImproperlyConfigured(f"CATALOG_ENV is {_KIND!r}. Set it to production or development.")
-PRODUCTION = _KIND == "production"
-DEBUG = env.bool("CATALOG_DEBUG", default=False)
+_DAY = 86_400  # seconds
+PRODUCTION = one_of("CATALOG_ENV", ("production", "development"), default="production") == "production"
+DEBUG = flag("CATALOG_DEBUG", default=False)
 SECRET_KEY = required("CATALOG_SECRET_KEY", "Django signs sessions with it: at least 50 random characters.")
-ALLOWED_HOSTS = env.list("CATALOG_ALLOWED_HOSTS", default=[])
-CSRF_TRUSTED_ORIGINS = env.list("CATALOG_TRUSTED_ORIGINS", default=[])
+ALLOWED_HOSTS = listed("CATALOG_ALLOWED_HOSTS", default=[], of=word)
+CSRF_TRUSTED_ORIGINS = listed("CATALOG_TRUSTED_ORIGINS", default=[], of=word)
 
 # What the catalogue seals secrets with: "id:base64url,id:base64url", the last one the newest.
 CATALOG_KEYS = KeyText(
@@ -27,60 +38,61 @@ CATALOG_KEYS = KeyText(
         "Secrets are sealed with these keys. Make one with: python -m connections.sealing.keyring k1",
     )
 )
-CATALOG_RUNNER = env.str("CATALOG_RUNNER", default="local")
+CATALOG_RUNNER = one_of("CATALOG_RUNNER", ("local", "inline"), default="local")
 # Where this host's processes meet. It holds sockets and locks, so it is on a file system of this host.
 CATALOG_RUNTIME_FOLDER = env.str("CATALOG_RUNTIME_FOLDER", default=runtime_folder())
 CATALOG_SITE = env.str("CATALOG_SITE", default="local")  # where checks run, as shown with each of them
 CATALOG_FILES_ROOT = env.str("CATALOG_FILES_ROOT", default=str(BASE_DIR / "var" / "files"))
-CATALOG_SOURCES = env.list("CATALOG_SOURCES", default=[])  # allow-list of source ids; empty allows all
-CATALOG_EGRESS_ALLOW = env.list("CATALOG_EGRESS_ALLOW", default=[])  # networks open to every organisation
-CATALOG_EGRESS_OWN = env.list("CATALOG_EGRESS_OWN", default=[])  # the catalogue's own services, closed to all
-CATALOG_EGRESS_LOOPBACK = env.bool("CATALOG_EGRESS_LOOPBACK", default=False)
-CATALOG_ALLOW_UNSAFE_ROLES = env.bool("CATALOG_ALLOW_UNSAFE_ROLES", default=False)
-CATALOG_PREVIEW_TIMEOUT = env.float("CATALOG_PREVIEW_TIMEOUT", default=20.0)
-CATALOG_PREVIEW_TIMEOUT_MAX = env.float("CATALOG_PREVIEW_TIMEOUT_MAX", default=60.0)
-CATALOG_CHECK_TIMEOUT = env.float("CATALOG_CHECK_TIMEOUT", default=15.0)
-CATALOG_PREVIEW_BYTES = env.int("CATALOG_PREVIEW_BYTES", default=8 * 1024 * 1024)
-CATALOG_PREVIEW_ROWS = env.int("CATALOG_PREVIEW_ROWS", default=10_000)
-CATALOG_EXPORT_BYTES = env.int("CATALOG_EXPORT_BYTES", default=256 * 1024 * 1024)
-CATALOG_EXPORT_ROWS = env.int("CATALOG_EXPORT_ROWS", default=1_000_000)
-CATALOG_CELL_BYTES = env.int("CATALOG_CELL_BYTES", default=1024 * 1024)
-CATALOG_WORKER_BYTES = env.int("CATALOG_WORKER_BYTES", default=512 * 1024 * 1024)
-CATALOG_PREVIOUS_SECRETS_HOURS = env.float("CATALOG_PREVIOUS_SECRETS_HOURS", default=24.0)
-CATALOG_CONNECTION_JOBS = env.int("CATALOG_CONNECTION_JOBS", default=4)
-CATALOG_ORGANISATION_JOBS = env.int("CATALOG_ORGANISATION_JOBS", default=8)
-CATALOG_HOST_JOBS = env.int("CATALOG_HOST_JOBS", default=200)
-CATALOG_RECHECK_SECONDS = env.float("CATALOG_RECHECK_SECONDS", default=1.0)  # between looks at the rights of long jobs
-CATALOG_LOCK_TIMEOUT = env.float("CATALOG_LOCK_TIMEOUT", default=10.0)  # for each lock in the catalogue's own database
-CATALOG_VISIT_SECONDS = env.int("CATALOG_VISIT_SECONDS", default=3600)  # how long a superuser may look in
-CATALOG_ENDS_INTERVAL = env.float("CATALOG_ENDS_INTERVAL", default=0.25)  # seconds until ends are on record; 0: at once
-CATALOG_EVENTS_KEEP_DAYS = env.int("CATALOG_EVENTS_KEEP_DAYS", default=0)  # events are kept; 0: for ever
-CATALOG_USE_INTERVAL = env.float("CATALOG_USE_INTERVAL", default=60.0)  # seconds between writes of how often; 0: none
+CATALOG_SOURCES = listed("CATALOG_SOURCES", default=[], of=word)  # allow-list of source ids; empty allows all
+# Networks open to every organisation.
+CATALOG_EGRESS_ALLOW = listed("CATALOG_EGRESS_ALLOW", default=[], of=Opening.parse)
+# The catalogue's own services, closed to all.
+CATALOG_EGRESS_OWN = listed("CATALOG_EGRESS_OWN", default=[], of=Opening.parse)
+CATALOG_EGRESS_LOOPBACK = flag("CATALOG_EGRESS_LOOPBACK", default=False)
+CATALOG_ALLOW_UNSAFE_ROLES = flag("CATALOG_ALLOW_UNSAFE_ROLES", default=False)
+CATALOG_PREVIEW_TIMEOUT = number("CATALOG_PREVIEW_TIMEOUT", default=20.0, most=_DAY, above=0)
+CATALOG_PREVIEW_TIMEOUT_MAX = number("CATALOG_PREVIEW_TIMEOUT_MAX", default=60.0, most=_DAY, above=0)
+CATALOG_CHECK_TIMEOUT = number("CATALOG_CHECK_TIMEOUT", default=15.0, most=_DAY, above=0)
+CATALOG_PREVIEW_BYTES = whole("CATALOG_PREVIEW_BYTES", default=8 * 1024 * 1024, least=1)
+CATALOG_PREVIEW_ROWS = whole("CATALOG_PREVIEW_ROWS", default=10_000, least=1)
+CATALOG_EXPORT_BYTES = whole("CATALOG_EXPORT_BYTES", default=256 * 1024 * 1024, least=1)
+CATALOG_EXPORT_ROWS = whole("CATALOG_EXPORT_ROWS", default=1_000_000, least=1)
+CATALOG_CELL_BYTES = whole("CATALOG_CELL_BYTES", default=1024 * 1024, least=1)
+CATALOG_WORKER_BYTES = whole("CATALOG_WORKER_BYTES", default=512 * 1024 * 1024, least=1)
+CATALOG_PREVIOUS_SECRETS_HOURS = number("CATALOG_PREVIOUS_SECRETS_HOURS", default=24.0, most=10 * 366 * 24)
+CATALOG_CONNECTION_JOBS = whole("CATALOG_CONNECTION_JOBS", default=4, least=1)
+CATALOG_ORGANISATION_JOBS = whole("CATALOG_ORGANISATION_JOBS", default=8, least=1)
+CATALOG_HOST_JOBS = whole("CATALOG_HOST_JOBS", default=200, least=1)
+# Between looks at the rights of long jobs.
+CATALOG_RECHECK_SECONDS = number("CATALOG_RECHECK_SECONDS", default=1.0, most=_DAY, above=0)
+# For each lock in the catalogue's own database.
+CATALOG_LOCK_TIMEOUT = number("CATALOG_LOCK_TIMEOUT", default=10.0, most=3600, above=0)
+# How long a superuser may look in.
+CATALOG_VISIT_SECONDS = whole("CATALOG_VISIT_SECONDS", default=3600, least=1, most=366 * _DAY)
+# Seconds until ends are on record; 0: at once.
+CATALOG_ENDS_INTERVAL = number("CATALOG_ENDS_INTERVAL", default=0.25, most=3600)
+CATALOG_EVENTS_KEEP_DAYS = whole("CATALOG_EVENTS_KEEP_DAYS", default=0, most=100 * 366)  # events are kept; 0: for ever
+# Seconds between writes of how often; 0: none.
+CATALOG_USE_INTERVAL = number("CATALOG_USE_INTERVAL", default=60.0, most=_DAY)
 
 # Secrets that are kept elsewhere: which may be referred to, and where they are. The token of the vault is no setting.
-CATALOG_REFERENCES = env.list("CATALOG_REFERENCES", default=[])
+CATALOG_REFERENCES = listed("CATALOG_REFERENCES", default=[])
 CATALOG_REFERENCES_DIR = env.str("CATALOG_REFERENCES_DIR", default="")
-CATALOG_REFERENCES_FRESH = env.int("CATALOG_REFERENCES_FRESH", default=60)
+CATALOG_REFERENCES_FRESH = whole("CATALOG_REFERENCES_FRESH", default=60, most=_DAY)
 CATALOG_VAULT_URL = env.str("CATALOG_VAULT_URL", default="")
 CATALOG_VAULT_CA = env.str("CATALOG_VAULT_CA", default="")
 CATALOG_VAULT_NAMESPACE = env.str("CATALOG_VAULT_NAMESPACE", default="")
 CATALOG_VAULT_TOKEN_FILE = env.str("CATALOG_VAULT_TOKEN_FILE", default="")
-CATALOG_VAULT_MOUNTS = env.list("CATALOG_VAULT_MOUNTS", default=["secret:2"])
-CATALOG_VAULT_TIMEOUT = env.float("CATALOG_VAULT_TIMEOUT", default=3.0)
+CATALOG_VAULT_MOUNTS = listed("CATALOG_VAULT_MOUNTS", default=["secret:2"], of=word)
+CATALOG_VAULT_TIMEOUT = number("CATALOG_VAULT_TIMEOUT", default=3.0, most=3600, above=0)
 CATALOG_TRANSIT_MOUNT = env.str("CATALOG_TRANSIT_MOUNT", default="transit")
-CATALOG_TRANSIT_FRESH = env.float("CATALOG_TRANSIT_FRESH", default=300.0)
+CATALOG_TRANSIT_FRESH = number("CATALOG_TRANSIT_FRESH", default=300.0, most=_DAY)
 
 if CATALOG_VAULT_URL:
     try:
         require_address(CATALOG_VAULT_URL, production=PRODUCTION)
     except ValueError as _exc:
         raise ImproperlyConfigured(str(_exc)) from None
-if not 0 < CATALOG_LOCK_TIMEOUT <= 3600:
-    raise ImproperlyConfigured("CATALOG_LOCK_TIMEOUT is a number of seconds above 0, at most 3600.")
-if CATALOG_EVENTS_KEEP_DAYS < 0:
-    raise ImproperlyConfigured("CATALOG_EVENTS_KEEP_DAYS is a number of days; 0 keeps events for ever.")
-for _text in (*CATALOG_EGRESS_ALLOW, *CATALOG_EGRESS_OWN):
-    Opening.parse(_text)
 if PRODUCTION and DEBUG:
     raise ImproperlyConfigured("CATALOG_DEBUG must be off in production: its pages show local variables.")
 if PRODUCTION and CATALOG_EGRESS_LOOPBACK:
@@ -148,7 +160,8 @@ TEMPLATES = [
 ]
 
 (BASE_DIR / "var").mkdir(mode=0o700, exist_ok=True) if "DATABASE_URL" not in env.ENVIRON else None
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'catalogue.sqlite3'}")}
+_PREPARED = flag("CATALOG_PREPARED_STATEMENTS", default=True)  # off behind a pooler that shares sessions
+DATABASES = {"default": database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'catalogue.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A write lock is taken at BEGIN, so that two writers wait for one another instead of failing midway.
     DATABASES["default"]["OPTIONS"] = {
@@ -161,12 +174,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    if env.bool("CATALOG_PREPARED_STATEMENTS", default=True):  # off behind a pooler that shares sessions
+    if _PREPARED:
         DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 5)
 # Opening a connection costs more than most requests; closing SQLite's last one also writes its log back.
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 # PostgreSQL itself shows each request its organisation's rows only; manage.py rowsecurity puts that wall up.
-CATALOG_ROW_SECURITY = env.bool("CATALOG_ROW_SECURITY", default=False)
+CATALOG_ROW_SECURITY = flag("CATALOG_ROW_SECURITY", default=False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "connections.admin.backend.MembershipBackend"]
@@ -179,7 +192,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-AXES_FAILURE_LIMIT = env.int("CATALOG_LOGIN_ATTEMPTS", default=10)
+AXES_FAILURE_LIMIT = whole("CATALOG_LOGIN_ATTEMPTS", default=10, least=1)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_TEMPLATE = "admin/connections/locked_out.html"
@@ -217,14 +230,14 @@ X_FRAME_OPTIONS = "DENY"
 if PRODUCTION:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    SECURE_SSL_REDIRECT = env.bool("CATALOG_SSL_REDIRECT", default=True)
+    SECURE_SSL_REDIRECT = flag("CATALOG_SSL_REDIRECT", default=True)
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
-    SECURE_HSTS_SECONDS = env.int("CATALOG_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_SECONDS = whole("CATALOG_HSTS_SECONDS", default=31_536_000, most=100 * 366 * _DAY)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
-    if env.bool("CATALOG_BEHIND_PROXY", default=False):
+    if flag("CATALOG_BEHIND_PROXY", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-CATALOG_PROXIES = env.int("CATALOG_PROXIES", default=0)  # how many proxies of ours stand before this process
+CATALOG_PROXIES = whole("CATALOG_PROXIES", default=0, most=100)  # how many proxies of ours stand before this process
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -264,12 +277,13 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "connections.services.logs.JSONFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["stderr"], "level": env.str("CATALOG_LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": one_of("CATALOG_LOG_LEVEL", _LEVELS, default="INFO")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},

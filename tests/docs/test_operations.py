@@ -13,6 +13,7 @@ from tests.docs.pages import ROOT, between, rows
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 UNKNOWN = object()
+READERS = ("required", "env.str", "database", "one_of", "flag", "whole", "number", "listed")
 
 
 def read_by_the_settings() -> dict[str, Any]:
@@ -23,7 +24,7 @@ def read_by_the_settings() -> dict[str, Any]:
         if not isinstance(node, ast.Call) or not isinstance(name, ast.Constant) or not isinstance(name.value, str):
             continue
         called = ast.unparse(node.func)
-        if called == "required" or re.fullmatch(r"env\.[a-z]+", called):
+        if called in READERS:
             default = next((word.value for word in node.keywords if word.arg == "default"), None)
             found[name.value] = plain(default)
     return found
