@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ TEXTS = {
 }
 """What is no value of any setting, by what reads it."""
 ANY_TEXT = ("CATALOG_REFERENCES",)  # judged by ``manage.py check``
-GOOD = {
+GOOD: dict[str, dict[str, Any]] = {
     "number": {"0.5": 0.5, "1e3": 1000.0, "20": 20.0, ".5": 0.5},
     "whole": {"1": 1, "60": 60},
     "flag": {"1": True, "0": False, "on": True, "OFF": False, "true": True, "False": False, "yes": True, "no": False},

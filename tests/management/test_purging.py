@@ -326,4 +326,4 @@ def test_in_sqlite_events_are_kept_for_ever(tmp_path: Path, monkeypatch: pytest.
 def test_a_number_of_days_below_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CATALOG_EVENTS_KEEP_DAYS", "-1")
     status, text = Catalogue(f"sqlite:///{tmp_path / 'x.sqlite3'}").run(BEFORE, "manage.py", "check")
-    assert (status, "CATALOG_EVENTS_KEEP_DAYS is a number of days" in text) == (1, True)
+    assert (status, "CATALOG_EVENTS_KEEP_DAYS is '-1'. Set it to a whole number" in text) == (1, True)

@@ -56,4 +56,4 @@ def test_nobody_is_told_to_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("CATALOG_LOCK_TIMEOUT", seconds)
     status, text = Catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}").run(BEFORE, "manage.py", "check")
     assert status != 0
-    assert "CATALOG_LOCK_TIMEOUT is a number of seconds above 0, at most 3600" in text
+    assert f"CATALOG_LOCK_TIMEOUT is '{seconds}'. Set it to a number above 0, at most 3600." in text
