@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+
+if TYPE_CHECKING:
+    from connections.models.row_security import Wall
 
 _SQL: Final = "select set_config('catalog.organisation', %s, false), set_config('catalog.scope', %s, false)"
 _STATE: Final = "_catalogue_scope"
@@ -99,16 +102,39 @@ def scope() -> Scope:
 
 def doubts() -> list[tuple[str, str]]:
     """Where settings and database disagree about the wall: what is wrong, and what to do. One query on PostgreSQL."""
+    return _doubts(_wall())
+
+
+def told() -> dict[str, Any]:
+    """What ``/readyz`` says of the wall. A process is not ready that would find nothing, as it says nothing, nor one
+    that is to have a second wall and has none: ``missing`` says why.
+    """
+    wall, wanted = _wall(), settings.CATALOG_ROW_SECURITY
+    if wall is None and not wanted:
+        return {}
+    missing = [text for text, _ in _doubts(wall)]
+    found = {"wanted": wanted, "in_force": wall is not None and wall.in_force}
+    return {
+        "ok": not missing and found["in_force"] is wanted,
+        "row_security": {**found, **({"missing": missing} if missing else {})},
+    }
+
+
+def _wall() -> Wall | None:
+    """The wall in the database, None where it has none to offer."""
     from django.apps import apps
 
     from connections.models import row_security
 
     connection = connections[DEFAULT_DB_ALIAS]
+    return row_security.look(connection, apps) if connection.vendor == "postgresql" else None
+
+
+def _doubts(wall: Wall | None) -> list[tuple[str, str]]:
     wanted = settings.CATALOG_ROW_SECURITY
-    if connection.vendor != "postgresql":
+    if wall is None:
         text = "CATALOG_ROW_SECURITY is on, and the database has no row security."
         return [(text, "Keep the catalogue in PostgreSQL, or set CATALOG_ROW_SECURITY=off.")] if wanted else []
-    wall = row_security.look(connection, apps)
     if not wanted:
         text = "CATALOG_ROW_SECURITY is off, and the database holds rows back: nothing will be found."
         hint = "Set CATALOG_ROW_SECURITY=on, or run manage.py rowsecurity disable."
@@ -121,20 +147,6 @@ def doubts() -> list[tuple[str, str]]:
         text = f"CATALOG_ROW_SECURITY is on, and no wall stands around {', '.join(wall.open_tables)}."
         found.append((text, "Run manage.py rowsecurity enable."))
     return found
-
-
-def told() -> dict[str, Any]:
-    """What ``/readyz`` says of the wall. A process that would find nothing, as it says nothing, is not ready."""
-    from django.apps import apps
-
-    from connections.models import row_security
-
-    connection = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor != "postgresql":
-        return {}
-    wall = row_security.look(connection, apps)
-    wanted = settings.CATALOG_ROW_SECURITY
-    return {"ok": wanted or not wall.walled, "row_security": {"wanted": wanted, "in_force": wall.in_force}}
 
 
 def _stand(wanted: Scope) -> Scope:

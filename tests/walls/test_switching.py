@@ -42,13 +42,15 @@ def test_the_wall_is_put_up_and_taken_down_and_settings_that_differ_are_told(wal
     assert "REFUSED" in told
     assert "no wall stands around connections_apikey" in told
     assert "rowsecurity enable" in told
-    assert "\n200 " in told, "processes are started with the setting before the wall is built"
+    assert "\n503 " in told, "a process that is to have a second wall is not ready before the wall stands"
+    assert "no wall stands around connections_apikey" in told.partition("\n503 ")[2]
 
     status, told = switch(walled, "enable", "on")
     assert status == 0, told
     assert "tables are walled, 0 are not" in told
     told = look(walled, "on")
     assert "CHECKED" in told
+    assert "\n200 " in told
     assert "'in_force': True" in told
 
     told = look(walled, "off")
@@ -56,6 +58,7 @@ def test_the_wall_is_put_up_and_taken_down_and_settings_that_differ_are_told(wal
     assert "\n503 " in told
     told = look(walled, "on", url=walled.superuser_url)
     assert "REFUSED" in told
+    assert "\n503 " in told
     assert "passes every wall: it has superuser" in told
     assert "'in_force': False" in told
     assert switch(walled, "status", "on", url=walled.superuser_url)[0] == 1
@@ -68,7 +71,9 @@ def test_the_wall_is_put_up_and_taken_down_and_settings_that_differ_are_told(wal
 
 def test_only_postgresql_has_the_wall(walled: Walled, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/catalogue.sqlite3"
-    assert "the database has no row security" in look(walled, "on", url=url)
+    told = look(walled, "on", url=url)
+    assert "the database has no row security" in told
+    assert "\n503 " in told
     status, told = switch(walled, "enable", "on", url=url)
     assert status != 0
     assert "not in PostgreSQL" in told
