@@ -21,7 +21,7 @@ from connections.admin.visits import Visit, url
 from connections.forms.renewal import POINTER, SecretsForm
 from connections.models import Connection, Slot
 from connections.services import connections, rotation, slots, upgrading, vault
-from connections.services.errors import CatalogueError, CheckFailed
+from connections.services.errors import CatalogueError, CheckFailed, Conflict, NotFound, VersionConflict
 
 RESULTS = {
     True: ("ok", "✓", gettext_lazy("Passed its test")),
@@ -84,11 +84,13 @@ def _stage(visit: Visit, connection: Connection) -> Panel | None:
         return _panel(connection, form, of_form_errors(problems))
     try:
         staged = rotation.stage(visit.actor, connection, form.cleaned_secrets(), version=_version(visit))
+    except (Conflict, VersionConflict, AdapterError) as exc:
+        return _shown(visit, connection, of_error(exc))
+    except NotFound:
+        raise
     except CatalogueError as exc:
         form.add_problems(exc.problems)
         return _panel(connection, form, of_error(exc))
-    except AdapterError as exc:
-        return _shown(visit, connection, of_error(exc))
     return _shown(visit, staged.connection, _of_test(staged.report) if staged.report else _not_tried())
 
 

@@ -32,7 +32,7 @@ from connections.services import (
     vault,
 )
 from connections.services.actor import Actor
-from connections.services.errors import CheckFailed, Conflict, Invalid, VersionConflict
+from connections.services.errors import CheckFailed, Conflict, Invalid, NotFound, VersionConflict
 from connections.services.sources import AdapterClass
 from connections.services.status import Report
 
@@ -58,7 +58,9 @@ def stage(
 ) -> Staged:
     """Store new secrets beside the current ones, in place of those that were pending, and test them.
 
-    ``secrets`` are changes of the current ones: absent keeps, a text sets, None clears. Raises as a save does.
+    ``secrets`` are changes of the current ones: absent keeps, a text sets, None clears. Raises as a save does; and when
+    the test is over, ``NotFound`` when the connection was deleted meanwhile, ``Conflict`` when these secrets are not
+    pending any more, ``VersionConflict`` when they are, and what they were tested with is not what it was.
     """
     actor.require(Role.EDITOR, connection)
     connections.require_version(connection, if_match, version)
@@ -74,12 +76,13 @@ def stage(
         moved = references.moved(vault.references_of(row), references.column(draft.secrets))
         _saved(actor, row, "connection.stage", slots.differing(vault.names(row), draft.set_at), moved=moved)
     connection = connections.get(actor, connection.slug)
+    report: Report | None = None
     try:
-        return Staged(connection, _test(actor, connection, adapter))
+        report = _test(actor, connection, adapter)
     except AdapterError as exc:
         if exc.code not in NOT_TRIED:
             raise
-        return Staged(connection, None)
+    return Staged(_still_pending(actor, connection), report)
 
 
 def promote(
@@ -162,11 +165,28 @@ def _test(actor: Actor, connection: Connection, adapter: AdapterClass) -> Report
         raise
     finally:
         with transaction.atomic():
-            slots.keep_result(connection, pending, ok=ok, code=code)
+            kept = slots.keep_result(connection, pending, ok=ok, code=code)
             events.record(
                 actor, "connection.test", connection, result="ok" if ok else "failed", code=code, detail=detail
             )
+    if not kept:
+        _still_pending(actor, connection)
+        raise VersionConflict(
+            "Somebody changed this connection while its new secrets were tested. Load it again: they are untested."
+        )
     return report
+
+
+def _still_pending(actor: Actor, connection: Connection) -> Connection:
+    """The connection as it is now, if what was pending still is."""
+    found = connections.get(actor, connection.slug)
+    if found.pk != connection.pk:
+        raise NotFound
+    if vault.find(found, Slot.PENDING) is None or found.staged_generation != connection.staged_generation:
+        raise Conflict(
+            "These secrets are not pending any more: somebody discarded, replaced or promoted them meanwhile."
+        )
+    return found
 
 
 def _make_current(
@@ -192,8 +212,10 @@ def _make_current(
 
 def _locked(connection: Connection) -> Connection:
     """The connection's row, locked, if it is still at the version that was judged."""
-    row = Connection.objects.select_for_update().filter(pk=connection.pk, version=connection.version).first()
+    row = Connection.objects.select_for_update().filter(pk=connection.pk).first()
     if row is None:
+        raise NotFound
+    if row.version != connection.version:
         raise VersionConflict("Somebody changed this connection meanwhile. Load it again.")
     return row
 

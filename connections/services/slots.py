@@ -22,6 +22,8 @@ from connections.services.errors import Locked
 BESIDE = (Slot.PENDING, Slot.PREVIOUS)
 _CARRIED = ("names", "references", "expiries")
 """What a row tells of its secrets, whichever slot it is in."""
+_TESTED_WITH = ("config", "schema_version", "probe")
+"""What pending secrets are tested with; when it changes, they are untested."""
 
 
 def stage(connection: Connection, draft: Draft) -> ConnectionSecrets:
@@ -100,12 +102,12 @@ def _stage_at(connection: Connection, generation: int) -> None:
 
 
 def keep_result(connection: Connection, row: ConnectionSecrets, *, ok: bool | None, code: str) -> bool:
-    """Store how the test of the pending ``row`` went, unless it or the connection was changed meanwhile.
+    """Store how the test of the pending ``row`` went, unless it or what it was tested with was changed meanwhile.
 
-    Call it in a transaction. ``ok`` is None when nobody could tell.
+    Call it in a transaction. ``ok`` is None when nobody could tell. A new name or a pause changes nothing of that.
     """
-    same = Connection.objects.select_for_update().filter(pk=connection.pk, version=connection.version)
-    if same.first() is None:
+    now = Connection.objects.select_for_update().filter(pk=connection.pk).first()
+    if now is None or any(getattr(now, name) != getattr(connection, name) for name in _TESTED_WITH):
         return False
     pending = ConnectionSecrets.objects.filter(pk=row.pk, slot=Slot.PENDING, generation=row.generation)
     tested_at = timezone.now() if ok is not None else None
