@@ -13,7 +13,7 @@ import functools
 import json
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -75,6 +75,16 @@ def kept(adapter: type[Adapter[Any, Any]]) -> dict[int, Snapshot]:
         if number.isdecimal():
             found[int(number)] = json.loads(place.read_text())
     return dict(sorted(found.items()))
+
+
+def strays(place: pathlib.Path, sources: Container[str]) -> dict[str, list[str]]:
+    """The snapshots in the folder ``place`` of other sources than these: the names of their files, by id."""
+    found: dict[str, list[str]] = {}
+    for each in sorted(place.glob("*.json")):
+        source, _, number = each.name.removesuffix(".json").rpartition(".")
+        if number.isdecimal() and source not in sources:
+            found.setdefault(source, []).append(each.name)
+    return found
 
 
 def endpoint(adapter: type[Adapter[Any, Any]], config: Mapping[str, Any], version: int) -> Nested | None:

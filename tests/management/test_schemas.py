@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from tests.checkout import copy_checkout
 from tests.evolving import SITE
 from tests.management.conftest import BEFORE, ROOT, Catalogue
 from tests.testing.plugged import python
@@ -39,6 +41,17 @@ for row in Connection.objects.filter(source="evolving").select_related("organisa
     assert found["auth"]["token"] == str(row.pk), row.slug
     assert found["base_url"] == f"https://h{number}.example.com:443/", row.slug
 print("all read")
+"""
+HIDDEN = """
+import os, sys
+sys.modules.update(dict.fromkeys(("duckdb", "pymysql", "paramiko")))
+import django
+os.environ["DJANGO_SETTINGS_MODULE"] = "catalog_project.settings"
+django.setup()
+from django.core.management import call_command
+from connections.adapters.registry import registry
+assert not registry["duckdb"].driver.available
+call_command("schemas", "check")
 """
 
 
@@ -92,6 +105,37 @@ def test_an_older_code_than_its_snapshots_is_told_so() -> None:
     done = schemas("check", "evolving", version=2)
     assert done.returncode != 0
     assert "evolving: there is a snapshot of version 3" in done.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return copy_checkout(tmp_path)
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["removed", "renamed"])
+def test_a_source_that_is_gone_and_left_its_snapshots_fails_the_check(checkout: Path, renamed: bool) -> None:
+    module = checkout / "connections" / "sources" / "local_files.py"
+    if renamed:
+        text = module.read_text()
+        assert text.count('id = "local_files"') == 1
+        module.with_name("folders.py").write_text(text.replace('id = "local_files"', 'id = "folders"'))
+    module.unlink()
+    if renamed:
+        assert python("manage.py", "schemas", "write", "folders", checkout=checkout).returncode == 0
+    done = python("manage.py", "schemas", "check", checkout=checkout)
+    assert done.returncode == 1
+    assert "local_files: there is no such source any more" in done.stderr
+    assert "local_files.1.json" in done.stderr
+    assert "folders" not in done.stderr
+    (checkout / "connections" / "sources" / "schemas" / "local_files.1.json").unlink()
+    assert python("manage.py", "schemas", "check", checkout=checkout).returncode == 0, "on purpose"
+
+
+def test_drivers_that_are_not_there_and_sources_of_others_strand_no_snapshot() -> None:
+    done = python("-c", HIDDEN)
+    assert done.returncode == 0, done.stderr
+    done = python("manage.py", "schemas", "check", path=Path(SITE))
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_source_that_is_not_there_is_told() -> None:

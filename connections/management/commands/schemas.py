@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -17,6 +19,9 @@ from connections.services import upgrade_rows
 from connections.services.errors import KeyAway
 from connections.services.sources import AdapterClass
 from connections.services.upgrade_rows import Progress
+
+OWN = Path(importlib.import_module(PACKAGE).__path__[0]) / "schemas"
+"""Where the snapshots of the project's own sources are. Those of other packages are theirs to look after."""
 
 
 class Command(BaseCommand):
@@ -48,6 +53,7 @@ class Command(BaseCommand):
 
     def _check(self, sources: list[str], **options: Any) -> None:
         wrong = [sentence for adapter in _named(sources) for sentence in faults(adapter)]
+        wrong += [] if sources else stranded(OWN, registry)
         for sentence in wrong:
             self.stderr.write(sentence)
         if wrong:
@@ -95,6 +101,16 @@ def faults(adapter: AdapterClass) -> Iterator[str]:
     else:
         yield f"{adapter.id}: version {version} has no snapshot. {write}"
     yield from _history(adapter, kept)
+
+
+def stranded(folder: Path, sources: Container[str]) -> Iterator[str]:
+    """What is wrong where snapshots are in ``folder`` of sources that are not among ``sources`` any more."""
+    for source, files in snapshots.strays(folder, sources).items():
+        yield (
+            f"{source}: there is no such source any more, and its snapshots are ({', '.join(files)}). Connections that "
+            "people saved of it would have no source, and nobody could tell where their secrets go. Put it back under "
+            "this id. To be rid of it, first delete its connections in every deployment, then these files."
+        )
 
 
 def _history(adapter: AdapterClass, kept: dict[int, Snapshot]) -> Iterator[str]:
