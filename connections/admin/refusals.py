@@ -31,16 +31,20 @@ def not_there(opts: Any, object_id: Any) -> NotFound | Http404:
 
 
 def forbidden(request: HttpRequest, exc: Exception) -> None:
-    """Record that somebody may not do what was asked, on the record of the organisation they are in."""
+    """Record that somebody may not do what was asked: with the organisation they are in, else with the platform."""
     actor = organisation.actor(request)
     if actor is not None:
         events.refused(actor, _asked(request), getattr(exc, "thing", None))
+    elif request.user.is_authenticated:
+        events.refused_outside(tenancy.stranger(request.user, *organisation.trail(request)), _asked(request))
 
 
 def not_theirs(request: HttpRequest, exc: NotFound) -> None:
     """Record that somebody asked for what is not their organisation's."""
     if exc.sought:
-        events.not_theirs(tenancy.actors_of(request.user, *organisation.trail(request)), _asked(request), exc.sought)
+        who = organisation.trail(request)
+        actors = tenancy.actors_of(request.user, *who)
+        events.not_theirs(tenancy.stranger(request.user, *who), actors, _asked(request), exc.sought)
 
 
 def _asked(request: HttpRequest) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from connections.admin import crossing, entering, organisation, refusals
 from connections.admin.overview import overview
+from connections.services import people
 from connections.services.errors import Forbidden, NotFound
 
 # Stock views that no page here uses, and that would be one more way to ask for rows.
@@ -72,7 +74,15 @@ class CatalogueAdminSite(admin.AdminSite):
                 refusals.not_theirs(request, exc)
                 raise Http404 from None
 
-        return super().admin_view(translated, cacheable)
+        inside = super().admin_view(translated, cacheable)
+
+        @functools.wraps(inside)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.user.is_authenticated and not self.has_permission(request) and not _leaves(request):
+                refusals.forbidden(request, PermissionDenied())
+            return inside(request, *args, **kwargs)
+
+        return guarded
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         found = organisation.visitor(request) if request.user.is_authenticated else organisation.Visitor(None, ())
@@ -90,6 +100,14 @@ class CatalogueAdminSite(admin.AdminSite):
             *stock,
         ]
 
+    @transaction.atomic
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """As stock, on the platform's record."""
+        page = super().password_change(request, extra_context)
+        if page.status_code == 302:  # to the page that says it is done; a form with errors is a page
+            people.record_own(request.user, "person.password", *organisation.trail(request))
+        return page
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """What the organisation has, and what is wrong with it."""
         actor = organisation.actor(request)
@@ -103,6 +121,11 @@ class CatalogueAdminSite(admin.AdminSite):
     def settings_view(self, request: HttpRequest) -> HttpResponse:
         """What the active organisation's administrators decide of it."""
         return entering.settings(self, request)
+
+
+def _leaves(request: HttpRequest) -> bool:
+    """Whether somebody only wants to log out."""
+    return request.resolver_match is not None and request.resolver_match.url_name == "logout"
 
 
 def _places(apps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,16 +6,21 @@ import copy
 from typing import Any
 
 from django.http import QueryDict
+from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
+from connections.api.asking import asked, trail
 from connections.models import APIKey
-from connections.services import api_keys, walls
+from connections.services import api_keys, ended_keys, walls
 
 
 class APIKeyAuthentication(authentication.BaseAuthentication):
-    """``Authorization: Bearer ck_…``. A header that is there but not a live key is refused, not passed over."""
+    """``Authorization: Bearer ck_…``. A header that is there but not a live key is refused, not passed over.
+
+    Where it is a key that has ended, that goes on record.
+    """
 
     def authenticate(self, request: Request) -> tuple[Any, APIKey] | None:
         header = request.headers.get("Authorization")
@@ -23,9 +28,13 @@ class APIKeyAuthentication(authentication.BaseAuthentication):
             return None
         scheme, _, text = header.partition(" ")
         with walls.platform():  # a key is found before it is known whose it is
-            key = api_keys.recognise(text.strip()) if scheme.lower() == "bearer" else None
+            key = api_keys.known(text.strip()) if scheme.lower() == "bearer" else None
             if key is None:
                 raise exceptions.AuthenticationFailed
+            if api_keys.ended(key) is not None:
+                ended_keys.refused(key, asked(request), *trail(request))
+                raise exceptions.AuthenticationFailed
+            api_keys.used(key.pk, key.last_used_at, timezone.now())
             walls.enter(key.organisation_id)
         return key.membership.user, key
 

@@ -11,11 +11,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connections.adapters.schema import Problem, pointer_told
-from connections.api.middleware import request_id
+from connections.api.asking import asked, trail
 from connections.models import APIKey, Connection, Role
 from connections.services import api_keys, connections, events, tenancy, visits, walls
 from connections.services.actor import Actor
-from connections.services.errors import Forbidden, Invalid, NotFound
+from connections.services.errors import Forbidden, Invalid, NotFound, OutOfReach
 
 
 class View(APIView):
@@ -88,9 +88,11 @@ class OrganisationView(View):
     def handle_exception(self, exc: Exception) -> Response:
         try:
             if isinstance(exc, Forbidden):
-                events.refused(self.actor, self._asked(), getattr(self, "connection", None))
+                events.refused(self.actor, asked(self.request), getattr(self, "connection", None))
+            elif isinstance(exc, OutOfReach):
+                events.out_of_reach(self.actor, asked(self.request), exc.connection)
             elif isinstance(exc, NotFound) and exc.sought:
-                events.not_theirs(self._own_actors(), self._asked(), exc.sought)
+                self._not_theirs(exc)
         except DatabaseError as failed:
             return super().handle_exception(failed)
         return super().handle_exception(exc)
@@ -99,23 +101,18 @@ class OrganisationView(View):
         if not isinstance(request.auth, APIKey):
             with walls.platform():
                 visit = visits.of_session(request._request.session)
-                found = tenancy.actor_of(request.user, slug, *_trail(request), visit=visit)
+                found = tenancy.actor_of(request.user, slug, *trail(request), visit=visit)
                 walls.enter(found.organisation_id)
             return found
         if request.auth.organisation.slug != slug:
             raise NotFound(organisation=slug)
-        return api_keys.actor_of(request.auth, *_trail(request))
+        return api_keys.actor_of(request.auth, *trail(request))
 
-    def _own_actors(self) -> list[Actor]:
-        """Who asks, in the organisations that are theirs."""
+    def _not_theirs(self, exc: NotFound) -> None:
+        who = trail(self.request)
         if isinstance(self.request.auth, APIKey):
-            return [api_keys.actor_of(self.request.auth, *_trail(self.request))]
-        return tenancy.actors_of(self.request.user, *_trail(self.request))
-
-    def _asked(self) -> str:
-        match = self.request.resolver_match
-        return f"{self.request.method} {match.url_name if match else ''}"
-
-
-def _trail(request: Request) -> tuple[str, str | None]:
-    return request_id(request._request), request.META.get("REMOTE_ADDR")
+            by = api_keys.actor_of(self.request.auth, *who)
+            events.not_theirs(by, [by], asked(self.request), exc.sought)
+            return
+        person = tenancy.stranger(self.request.user, *who)
+        events.not_theirs(person, tenancy.actors_of(self.request.user, *who), asked(self.request), exc.sought)

@@ -28,6 +28,18 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranger:
+    """Who asks, in no organisation; the fields are as an ``Actor`` has them."""
+
+    kind: str
+    id: str
+    label: str
+    request_id: str = ""
+    ip: str | None = None
+    visit: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """``kind`` is ``user``, ``superuser``, ``api_key`` or ``system``; ``id`` is theirs in their own table.
 

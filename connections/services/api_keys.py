@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -114,26 +114,32 @@ def revoke(actor: Actor, key_id: str) -> None:
 
 def recognise(text: str) -> APIKey | None:
     """The key that ``text`` is, when it may be used now. Notes its use, at most once a minute."""
+    key = known(text)
+    if key is None or ended(key) is not None:
+        return None
+    used(key.pk, key.last_used_at, timezone.now())
+    return key
+
+
+def known(text: str) -> APIKey | None:
+    """The key that ``text`` is, whether it may be used or not; None for what was never one. One query."""
     found = KEY.fullmatch(text)
     if found is None:
         return None
-    now = timezone.now()
-    key = (
-        APIKey.objects.select_related("organisation", "membership__user")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now))
-        .filter(
-            prefix=found[1],
-            revoked_at=None,
-            membership__user__is_active=True,
-            membership__organisation=F("organisation"),
-            organisation__suspended_at=None,
-        )
-        .first()
-    )
-    if key is None or not hmac.compare_digest(key.digest, digest(text)):
-        return None
-    used(key.pk, key.last_used_at, now)
-    return key
+    keys = APIKey.objects.select_related("organisation", "membership__user")
+    key = keys.filter(prefix=found[1], membership__organisation=F("organisation")).first()
+    return key if key is not None and hmac.compare_digest(key.digest, digest(text)) else None
+
+
+def ended(key: APIKey) -> str | None:
+    """Why a key may not be used, in a few words; None for one that may."""
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= timezone.now():
+        return "expired"
+    if not key.membership.user.is_active:
+        return "its maker may not log in"
+    return "the organisation is suspended" if key.organisation.suspended_at is not None else None
 
 
 def used(key_id: Any, last_used_at: datetime | str | None, now: datetime) -> None:

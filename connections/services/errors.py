@@ -57,6 +57,14 @@ class NotFound(CatalogueError):
         self.sought = sought
 
 
+class OutOfReach(NotFound):
+    """Not there for a key that reaches some connections only. ``connection`` is the slug that it asked for."""
+
+    def __init__(self, connection: str) -> None:
+        super().__init__()
+        self.connection = connection
+
+
 class Forbidden(CatalogueError):
     code = "forbidden"
     title = "Not allowed"

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from connections.models import Connection, Event, Role
 from connections.services import ends, waiting, walls
-from connections.services.actor import Actor
+from connections.services.actor import Actor, Stranger
 from connections.services.rows import Condition, Wait, insert, insert_now_sync_later
 from connections.services.waiting import Deadline
 
@@ -158,34 +158,40 @@ def refused(actor: Actor, asked: str, thing: Recorded | None = None) -> None:
     record(actor, "access.denied", thing, result="denied", code="forbidden", detail={"asked": asked})
 
 
-def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
+def out_of_reach(actor: Actor, asked: str, connection: str) -> None:
+    """Record that a key for some connections only ``asked`` for another one, whether there is one or not."""
+    detail = {"asked": asked, "connection": connection[:200]}
+    record(actor, "access.denied", result="denied", code="not_found", detail=detail)
+
+
+def refused_outside(by: Stranger, asked: str) -> None:
+    """Record with the platform that somebody who is in no organisation may not do what they ``asked`` for."""
+    told = {"result": "denied", "code": "forbidden", "detail": {"asked": asked}}
+    _insert(by, "access.denied", organisation_id=None, **told)
+
+
+def not_theirs(by: Actor | Stranger, actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
     """Record that somebody ``asked`` for what is not their organisation's.
 
     ``actors`` are the same person or key in each of their own organisations, whose records do not name what was
-    ``sought``; the platform's record does.
+    ``sought``; the platform's record does. There may be none.
     """
     with transaction.atomic():
         for actor in actors:
             record(actor, "access.denied", result="denied", code="not_found", detail={"asked": asked})
-        for actor in actors[:1]:
-            _insert(
-                actor,
-                "access.denied",
-                organisation_id=None,
-                result="denied",
-                code="not_found",
-                detail={"asked": asked, "from": actor.organisation.slug, **sought},
-            )
+        where = {"from": actors[0].organisation.slug} if actors else {}
+        told = {"result": "denied", "code": "not_found", "detail": {"asked": asked, **where, **sought}}
+        _insert(by, "access.denied", organisation_id=None, **told)
 
 
-def _insert(actor: Actor, action: str, *, organisation_id: UUID | None, **fields: Any) -> None:
+def _insert(actor: Actor | Stranger, action: str, *, organisation_id: UUID | None, **fields: Any) -> None:
     row = _row(actor, action, organisation_id=organisation_id, **fields)
     # Wherever this is called from: a read's last event comes when its answer is sent, a refusal's may be another's.
     with walls.inside(organisation_id) if organisation_id else walls.platform():
         insert(Event, **row)
 
 
-def _row(actor: Actor, action: str, **fields: Any) -> dict[str, Any]:
+def _row(actor: Actor | Stranger, action: str, **fields: Any) -> dict[str, Any]:
     if actor.visit is not None:
         visit = {"id": actor.visit.id, "reason": actor.visit.reason}
         fields["detail"] = {**fields.get("detail", {}), "visit": visit}

@@ -89,3 +89,39 @@ def test_where_the_record_takes_nothing_nobody_is_changed(acme: Tenant, platform
         ]
     assert [answer.status_code for answer in answers] == [500, 500, 500]
     assert list(get_user_model()._default_manager.order_by("pk").values()) == before
+
+
+# Their own password ------------------------------------------------------------------------------------------------
+
+
+def own(tenant: Tenant) -> tuple[Any, Client, dict[str, str]]:
+    """A member, as logged in, and what a browser sends to change the member's password."""
+    person = tenant.people["viewer"]
+    person.set_password("the old pass 4711")
+    person.save()
+    browser = tenant.browser("viewer")
+    browser.raise_request_exception = False
+    sent = {"old_password": "the old pass 4711", "new_password1": PASSWORD, "new_password2": PASSWORD}
+    return person, browser, sent
+
+
+def test_a_password_of_ones_own_that_is_changed_is_on_the_platforms_record(acme: Tenant) -> None:
+    person, browser, sent = own(acme)
+    assert browser.post("/admin/password_change/", {**sent, "old_password": "wrong"}).status_code == 200
+    assert told("person.password") == {}
+    assert browser.post("/admin/password_change/", sent).status_code == 302
+    assert told("person.password") == {None: [("acme-viewer", "acme-viewer", {})]}
+    event = Event.objects.get(action="person.password")
+    assert (event.actor_kind, event.actor_id, event.object_id) == ("user", str(person.pk), str(person.pk))
+    person.refresh_from_db()
+    assert person.check_password(PASSWORD)
+    assert browser.get("/admin/").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_password_of_ones_own_is_not_changed_where_no_event_is_taken(acme: Tenant) -> None:
+    person, browser, sent = own(acme)
+    with no_event_is_taken():
+        assert browser.post("/admin/password_change/", sent).status_code >= 500
+    person.refresh_from_db()
+    assert person.check_password("the old pass 4711")

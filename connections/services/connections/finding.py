@@ -12,7 +12,7 @@ from connections.services import (
     vault,
 )
 from connections.services.actor import Actor
-from connections.services.errors import NotFound
+from connections.services.errors import NotFound, OutOfReach
 
 STATUS_FILTERS = {"ok": Q(status_ok=True), "failed": Q(status_ok=False), "unknown": Q(status_ok=None)}
 
@@ -24,14 +24,14 @@ def visible(actor: Actor) -> QuerySet[Connection]:
 
 
 def get(actor: Actor, slug: str) -> Connection:
-    """One connection. Raises ``NotFound``, also for another organisation's."""
+    """One connection. Raises ``NotFound``, also for another organisation's, and ``OutOfReach`` to a restricted key."""
     try:
         found = visible(actor).get(slug=slug)
         if not all(vault.is_due(found, row) for row in found.secrets_rows.all()):
             found = visible(actor).get(slug=slug)  # it is read before its secrets, and a rotation may fall in between
         return found
     except Connection.DoesNotExist:
-        raise NotFound from None
+        raise (NotFound() if actor.reach is None else OutOfReach(slug)) from None
 
 
 def search(

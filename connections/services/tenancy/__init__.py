@@ -1,6 +1,6 @@
 """Organisations and their members."""
 
-from connections.services.tenancy.belonging import actor_of, actors_of, organisations
+from connections.services.tenancy.belonging import actor_of, actors_of, organisations, stranger
 from connections.services.tenancy.membership import add_member, change_member, member, members, remove_member
 from connections.services.tenancy.organisation import (
     Planned,
@@ -28,4 +28,5 @@ __all__ = [
     "organisations",
     "plan",
     "remove_member",
+    "stranger",
 ]

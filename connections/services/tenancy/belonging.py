@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from connections.models import Membership, Organisation, Role
 from connections.services import visits, walls
-from connections.services.actor import Actor, Visit
+from connections.services.actor import Actor, Stranger, Visit
 from connections.services.errors import NotFound
 
 
@@ -43,6 +43,12 @@ def actor_of(person: Any, slug: str, request_id: str = "", ip: str | None = None
     if organisation is None:
         raise NotFound(organisation=slug)
     return visits.as_platform(person, organisation, request_id, ip, visit)
+
+
+def stranger(person: Any, request_id: str = "", ip: str | None = None) -> Stranger:
+    """The user as somebody in no organisation: for the platform's record."""
+    kind = "superuser" if person.is_superuser else "user"
+    return Stranger(kind, str(person.pk), person.get_username(), request_id, ip)
 
 
 @walls.platform()
