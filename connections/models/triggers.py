@@ -17,6 +17,7 @@ FINAL = (
     "0008_sealed_batches_are_closed",
     "0009_the_record_is_never_emptied",
     "0012_seals_follow_one_another",
+    "0015_no_event_is_replaced",
 )
 """The migrations with triggers that keep events and seals as they are. A later one's replaces an earlier one's."""
 ASIDE = "drop trigger if exists connections_event_final_place"
