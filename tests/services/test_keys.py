@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 
 from connections.models import Connection, ConnectionSecrets, Event, OrganisationKey
 from connections.sealing.keyring import make_entry
@@ -17,6 +18,7 @@ from connections.services.errors import Conflict, Locked, NotFound
 from connections.services.keys import counting, ending, renewing, rewrapping, verifying
 from connections.services.keys.batches import batches
 from connections.services.keys.swapping import Swap, swap
+from tests.api.test_no_record_no_action import no_event_is_taken
 from tests.catalogue import CANARY, Tenant
 
 CONFIG = {"host": "db.example.com", "port": 5432, "database": "sales", "user": "reader"}
@@ -293,6 +295,27 @@ def test_verifying_opens_everything_and_marks_what_does_not_open(acme: Tenant, g
     event = Event.objects.get(action="key.verify")
     assert (event.organisation, event.result, event.detail) == (acme.organisation, "failed", dict.fromkeys(SPOILT, 1))
     assert CANARY not in str(event.detail)
+    marked = Event.objects.filter(action="key.mark", organisation=acme.organisation)
+    assert sum((Counter(event.detail) for event in marked), Counter()) == {"Tampered": 1, "UnknownFormat": 1}
+    before = marked.count()
+    assert counted(acme)
+    assert marked.count() == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("cleared", [False, True])
+def test_verifying_marks_nothing_where_no_event_is_taken(acme: Tenant, cleared: bool):
+    row = make(acme)
+    if cleared:
+        ConnectionSecrets.objects.filter(connection=row).update(problem="Tampered")
+    else:
+        ConnectionSecrets.objects.filter(connection=row).update(**SPOILT["Tampered"])
+    before = ConnectionSecrets.objects.get(connection=row).problem
+    with no_event_is_taken(), pytest.raises(DatabaseError):
+        counted(acme)
+    assert ConnectionSecrets.objects.get(connection=row).problem == before
+    counted(acme)
+    assert ConnectionSecrets.objects.get(connection=row).problem != before
 
 
 def counted(tenant: Tenant | None = None) -> dict[str, int]:

@@ -20,6 +20,16 @@ print(answer.status_code, answer.json()["database"])
 """
 
 
+RECORDED = """
+import django; django.setup()
+from connections.models import Event
+from connections.services import walls
+walls.work_for_platform()
+rows = Event.objects.filter(action__startswith="rowsecurity.").order_by("at", "pk")
+print([(row.action, row.organisation_id, row.actor_label, row.result) for row in rows])
+"""
+
+
 def look(walled: Walled, setting: str, url: str = "") -> str:
     """What the system check and ``/readyz`` say."""
     return walled.run("-c", LOOK, url=url, setting=setting)[1]
@@ -67,6 +77,8 @@ def test_the_wall_is_put_up_and_taken_down_and_settings_that_differ_are_told(wal
     told = look(walled, "off")
     assert "CHECKED" in told
     assert "'in_force': False" in told
+    recorded = [(f"rowsecurity.{verb}", None, "terminal", "ok") for verb in ("enable", "disable")]
+    assert str(recorded) in walled.run("-c", RECORDED, setting="off")[1]
 
 
 def test_only_postgresql_has_the_wall(walled: Walled, tmp_path: Path) -> None:

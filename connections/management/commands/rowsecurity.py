@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from connections.models import row_security
 from connections.services import walls
+from connections.services.keys.record import record
 
 
 class Command(BaseCommand):
@@ -49,3 +50,4 @@ class Command(BaseCommand):
             )
         with transaction.atomic():
             (row_security.build if verb == "enable" else row_security.take_down)(connection, apps)
+            record(f"rowsecurity.{verb}", kind="database", thing="all")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 
@@ -61,7 +62,7 @@ def verify(
     total: Counter[str] = Counter()
     for found in batches(rows, batch):
         judged = [(row, _judge(row, keys, doubts, sealers)) for row in found]
-        _mark(judged)
+        _mark(organisation, judged)
         counts = Counter(problem for _, problem in judged)
         total += counts
         yield counts, [_finding(row, problem) for row, problem in judged if problem != OPENS]
@@ -127,13 +128,17 @@ def _misplaced(row: ConnectionSecrets) -> str:
     return OPENS if row.fingerprint == vault.fingerprint(row.connection) else OTHER_ENDPOINT
 
 
-def _mark(judged: list[tuple[ConnectionSecrets, str]]) -> None:
-    """Note on each row why it does not open. A key that is missing, or a wrong place, show without a mark."""
+@transaction.atomic
+def _mark(organisation: Organisation | None, judged: list[tuple[ConnectionSecrets, str]]) -> None:
+    """Note on each row why it does not open, on record. A missing key, or a wrong place, shows without a mark."""
+    noted: Counter[str] = Counter()
     for row, problem in judged:
         mark = "" if problem in (OPENS, NOT_THE_LAST, OTHER_ENDPOINT) else problem
         if problem not in UNMARKED and row.problem != mark:
             same = ConnectionSecrets.objects.filter(pk=row.pk, generation=row.generation, key_version=row.key_version)
-            same.filter(problem=row.problem).update(problem=mark[:32])
+            noted[mark or OPENS] += same.filter(problem=row.problem).update(problem=mark[:32])
+    if noted.total():
+        record("key.mark", organisation, kind="organisation", thing=_thing(organisation), detail=dict(+noted))
 
 
 def _finding(row: ConnectionSecrets, problem: str) -> Finding:
@@ -141,7 +146,11 @@ def _finding(row: ConnectionSecrets, problem: str) -> Finding:
 
 
 def _tell(organisation: Organisation | None, total: Counter[str]) -> None:
-    thing = organisation.pk if organisation else "all"
     result = "ok" if set(total) <= {OPENS} else "failed"
     with transaction.atomic():
-        record("key.verify", organisation, kind="organisation", thing=thing, result=result, detail=dict(total))
+        told = {"kind": "organisation", "thing": _thing(organisation), "detail": dict(total)}
+        record("key.verify", organisation, result=result, **told)
+
+
+def _thing(organisation: Organisation | None) -> Any:
+    return organisation.pk if organisation else "all"
