@@ -44,7 +44,7 @@ def not_theirs(request: HttpRequest, exc: NotFound) -> None:
     if exc.sought:
         who = organisation.trail(request)
         actors = tenancy.actors_of(request.user, *who)
-        events.not_theirs(tenancy.stranger(request.user, *who), actors, _asked(request), exc.sought)
+        events.not_theirs(actors, _asked(request), exc.sought, tenancy.stranger(request.user, *who))
 
 
 def _asked(request: HttpRequest) -> str:

@@ -101,7 +101,7 @@ class CatalogueAdminSite(admin.AdminSite):
         ]
 
     @transaction.atomic
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """As stock, on the platform's record."""
         page = super().password_change(request, extra_context)
         if page.status_code == 302:  # to the page that says it is done; a form with errors is a page

@@ -111,8 +111,7 @@ class OrganisationView(View):
     def _not_theirs(self, exc: NotFound) -> None:
         who = trail(self.request)
         if isinstance(self.request.auth, APIKey):
-            by = api_keys.actor_of(self.request.auth, *who)
-            events.not_theirs(by, [by], asked(self.request), exc.sought)
+            events.not_theirs([api_keys.actor_of(self.request.auth, *who)], asked(self.request), exc.sought)
             return
         person = tenancy.stranger(self.request.user, *who)
-        events.not_theirs(person, tenancy.actors_of(self.request.user, *who), asked(self.request), exc.sought)
+        events.not_theirs(tenancy.actors_of(self.request.user, *who), asked(self.request), exc.sought, person)

@@ -170,18 +170,20 @@ def refused_outside(by: Stranger, asked: str) -> None:
     _insert(by, "access.denied", organisation_id=None, **told)
 
 
-def not_theirs(by: Actor | Stranger, actors: list[Actor], asked: str, sought: dict[str, str]) -> None:
+def not_theirs(actors: list[Actor], asked: str, sought: dict[str, str], by: Stranger | None = None) -> None:
     """Record that somebody ``asked`` for what is not their organisation's.
 
     ``actors`` are the same person or key in each of their own organisations, whose records do not name what was
-    ``sought``; the platform's record does. There may be none.
+    ``sought``; the platform's record does. Whoever has none is told of by ``by``.
     """
     with transaction.atomic():
         for actor in actors:
             record(actor, "access.denied", result="denied", code="not_found", detail={"asked": asked})
         where = {"from": actors[0].organisation.slug} if actors else {}
         told = {"result": "denied", "code": "not_found", "detail": {"asked": asked, **where, **sought}}
-        _insert(by, "access.denied", organisation_id=None, **told)
+        for who in (*actors, by)[:1]:
+            if who is not None:
+                _insert(who, "access.denied", organisation_id=None, **told)
 
 
 def _insert(actor: Actor | Stranger, action: str, *, organisation_id: UUID | None, **fields: Any) -> None:

@@ -122,8 +122,7 @@ def test_without_a_place_in_the_record_nothing_is_exported(acme: Tenant, form: s
 
 def test_nothing_of_another_organisation_or_of_the_platform_is_in_it(acme: Tenant, globex: Tenant) -> None:
     globex.sqlite("Secret plans")
-    actor = acme.actor("admin")
-    events.not_theirs(actor, [actor], "connection.get", {"connection": "somewhere"})
+    events.not_theirs([acme.actor("admin")], "connection.get", {"connection": "somewhere"})
     own = {str(pk) for pk in Event.objects.filter(organisation=acme.organisation).values_list("pk", flat=True)}
     for form in exporting.FORMATS:
         text = body(acme.api("admin").get(f"events/?format={form}"))
