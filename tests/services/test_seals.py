@@ -217,7 +217,7 @@ def test_no_event_is_inserted_sealed(acme: Tenant, chain: list[Event], position:
 @pytest.mark.parametrize("position", [0, 1, 3, 4, 1_000_000])
 def test_no_event_comes_to_a_seal_that_has_its_events(acme: Tenant, chain: list[Event], position: int):
     (event,) = happen(acme, 1)
-    with pytest.raises(DatabaseError, match=r"no more events|never replaced|one_event_per_position"), transaction.atomic():
+    with pytest.raises(DatabaseError, match=r"no more events|never replaced|one_event_per"), transaction.atomic():
         Event.objects.filter(pk=event.pk).update(seal=chain[0].seal, position=position)
     seals.seal()
     assert verdict(acme).findings == []
