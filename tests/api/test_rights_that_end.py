@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from connections.adapters.errors import CancelledError
+from connections.api.formats import BrokenOff
 from connections.models import APIKey, Connection, ConnectionSecrets, Event, Membership, Organisation
 from connections.services import standing, tenancy, vault, visits
 from connections.services.here import runner_here
@@ -184,7 +184,7 @@ def test_an_export_without_error_lines_is_aborted(warehouse: Tenant) -> None:
     parts = iter(answer.streaming_content)
     assert next(parts)
     warehouse.api("admin").delete(f"api-keys/{key}/")
-    with pytest.raises(CancelledError):
+    with pytest.raises(BrokenOff, match=r"cancelled\.$"):
         list(parts)
 
 
