@@ -255,7 +255,7 @@ def test_the_form_of_a_row_that_no_longer_fits_opens_with_its_old_values_and_err
     assert "https://api.example.com:8443/" in page
     assert 'value="ada-of-a-name-that-is-too-long"' in page
     assert 'aria-invalid="true"' in page
-    assert "at most 20 characters" in page
+    assert "At most 20 characters." in page
 
 
 def test_a_setting_that_is_gone_is_named_at_the_head_of_the_form_and_goes_with_the_next_save(acme: Tenant) -> None:
