@@ -40,5 +40,7 @@ class AdminConfig(StockAdminConfig):
         from django.contrib.admin import site
 
         from connections.admin.pages import register
+        from connections.services.system_checks import check_pages
 
+        checks.register(check_pages)
         register(site)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
@@ -11,6 +11,9 @@ from connections.adapters.registry import registry
 from connections.models import triggers
 from connections.services import walls
 from connections.services.references import MOUNT, Pattern
+
+CROSSING: Final = "connections.admin.crossing"
+DJANGO: Final = "django.template.backends.django.DjangoTemplates"
 
 
 def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -43,6 +46,19 @@ def check_references(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         if not MOUNT.fullmatch(entry)
     ]
     return found
+
+
+def check_pages(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Forms of the admin say whose page they are on; without that, what they send is refused."""
+    return [
+        Error(
+            f"TEMPLATES lacks {CROSSING!r} among the builtins: every form of the admin would be refused.",
+            hint="Add it to OPTIONS, as the settings of catalog_project have it.",
+            id="catalog.E024",
+        )
+        for engine in settings.TEMPLATES
+        if engine["BACKEND"] == DJANGO and CROSSING not in engine.get("OPTIONS", {}).get("builtins", ())
+    ]
 
 
 def check_row_security(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:

@@ -15,6 +15,7 @@ from connections.admin.organisation import SESSION_KEY
 from connections.models import APIKey, Connection, Event, Membership
 from connections.services import connections
 from connections.services.connections import Change
+from connections.services.system_checks import check_pages
 from connections.testing.leaks.samples import form_data
 from tests.admin import pages
 from tests.catalogue import Tenant
@@ -169,3 +170,10 @@ def _with_secret(tenant: Tenant) -> Connection:
 def _state() -> list[Any]:
     rows = [sorted(model.objects.values_list("pk", flat=True)) for model in (Connection, Membership, APIKey, Event)]
     return [*rows, sorted(Connection.objects.values_list("pk", "version", "paused_at"))]
+
+
+def test_settings_without_the_tag_that_says_so_are_an_error(settings: Any) -> None:
+    assert check_pages(None) == []
+    options = {**settings.TEMPLATES[0]["OPTIONS"], "builtins": []}
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "OPTIONS": options}]
+    assert [found.id for found in check_pages(None)] == ["catalog.E024"]
