@@ -86,15 +86,21 @@ def _text(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
     if widget in ACCEPT:
         largest = leaf.shape.bounds.max_length or LARGEST
         return PastedField(widget=PastedWidget(_given(attrs), ACCEPT[widget], largest), required=False, **options)
-    # An input of one line would drop the line ends of a value that has some.
-    if widget == "textarea" or "\n" in plain_lines(as_text(initial)):
+    if widget == "textarea" or _has_lines(initial):
         return TextField(widget=forms.Textarea(_given({"rows": 5, "class": "vLargeTextField", **attrs})), **options)
     plain = {"class": "vTextField", "autocomplete": "off", "spellcheck": "false"}
     return TextField(widget=forms.TextInput(_given({**plain, **attrs})), **options)
 
 
+def _has_lines(initial: Any) -> bool:
+    """Whether this is more than a line of text: an input of one line would drop the line ends."""
+    return "\n" in plain_lines(as_text(initial))
+
+
 def _mixed(leaf: Leaf, initial: Any, options: dict[str, Any]) -> forms.Field:
     attrs = {"class": "vTextField", "spellcheck": "false", "placeholder": placeholder(leaf.field)}
+    if _has_lines(initial):
+        return MixedField(widget=forms.Textarea(_given({"rows": 5, **attrs, "class": "vLargeTextField"})), **options)
     return MixedField(widget=forms.TextInput(_given({"autocomplete": "off", **attrs})), **options)
 
 

@@ -91,6 +91,13 @@ def test_an_untouched_network_source_is_saved_as_it_was(config):
     assert form.cleaned_patch() == ({}, {})
 
 
+@pytest.mark.parametrize("name", ["database", "target"])
+@pytest.mark.parametrize("text", ["\n", "one\ntwo", "\none"])
+def test_the_lines_of_a_text_stay(name, text):
+    before = stored(ToyConfig, {"host": "a", "port": 1, "database": "b", name: text})
+    assert submit_untouched(ToyConfig, before).cleaned_settings() == (before, {})
+
+
 @GOOD
 @given(st.fixed_dictionaries(TOY))
 def test_an_untouched_form_of_every_kind_of_setting_is_saved_as_it_was(config):

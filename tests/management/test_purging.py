@@ -304,10 +304,10 @@ def test_an_owner_behind_row_security_purges(postgresql: PausableServer, monkeyp
     own.manage(BEFORE, "migrate")
     monkeypatch.setenv("CATALOG_ROW_SECURITY", "on")
     monkeypatch.setenv("CATALOG_EVENTS_KEEP_DAYS", "250")
-    own.manage(BEFORE, "rowsecurity", "enable")
     aged = f"{AGED.partition('now =')[0]}from connections.services import walls; walls.work_for_platform()\n"
     status, text = own.run(BEFORE, "-c", f"{aged}now ={AGED.partition('now =')[2]}")
     assert status == 0, text
+    own.manage(BEFORE, "rowsecurity", "enable")
     assert "30 events" in purge(own)
     assert len(re.findall(" ok, 5 events, complete from seal 3", verify(own))) == CHAINS
 
