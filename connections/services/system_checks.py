@@ -50,13 +50,14 @@ def check_references(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 def check_pages(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Forms of the admin say whose page they are on; without that, what they send is refused."""
+    engines: list[dict[str, Any]] = settings.TEMPLATES
     return [
         Error(
             f"TEMPLATES lacks {CROSSING!r} among the builtins: every form of the admin would be refused.",
             hint="Add it to OPTIONS, as the settings of catalog_project have it.",
             id="catalog.E024",
         )
-        for engine in settings.TEMPLATES
+        for engine in engines
         if engine["BACKEND"] == DJANGO and CROSSING not in engine.get("OPTIONS", {}).get("builtins", ())
     ]
 
